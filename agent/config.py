@@ -1,0 +1,130 @@
+"""One frozen Config, read once: defaults < file < environment (PODWRIGHT_…) < flags.
+
+The file is YAML with the same shape. Whatever is wrong is reported with its path, all at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from agent.errors import InvalidObject
+from agent.objects.meta import IPAddress, IPNetwork, decode_hook, wire_name
+
+DEFAULT_FILE = Path("/etc/podwright/config.yaml")
+
+
+class Mode(StrEnum):
+    BRIDGE = "bridge"
+    ROUTED = "routed"
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=wire_name):
+    pass
+
+
+class NetworkConfig(_Section, frozen=True):
+    name: str = "podwright"
+    mode: Mode = Mode.BRIDGE
+    pod_cidrs: tuple[IPNetwork, ...] = (IPv4Network("10.73.0.0/20"), IPv6Network("fd73:7077:7269::/64"))
+    non_masquerade_cidrs: tuple[IPNetwork, ...] | None = None
+    """None: the pod CIDRs."""
+    bridge: str = "pw0"
+    mtu: int = 0
+    """0: the uplink's, followed when it changes."""
+    node_ips: tuple[IPAddress, ...] = ()
+    """Empty: the addresses of the uplink (the device of the default route)."""
+
+
+class LogConfig(_Section, frozen=True):
+    level: str = "info"
+    json: bool = False
+
+
+class Config(_Section, frozen=True):
+    node_name: str = msgspec.field(default_factory=lambda: socket.gethostname().lower())
+    state_dir: str = "/var/lib/podwright"
+    run_dir: str = "/run/podwright"
+    group: str = "podwright"
+    """Members of this group may read, not change."""
+    controllers: bool = True
+    metrics_listen: str = ""
+    """HOST:PORT for Prometheus over TCP, loopback only; empty: only on the unix socket."""
+    network: NetworkConfig = NetworkConfig()
+    log: LogConfig = LogConfig()
+
+    @property
+    def socket_path(self) -> Path:
+        return Path(self.run_dir, "agent.sock")
+
+    @property
+    def namespaces_dir(self) -> Path:
+        return Path(self.run_dir, "ns")
+
+    @property
+    def database(self) -> Path:
+        return Path(self.state_dir, "podwright.db")
+
+
+def load(file: Path | None = None, environment: Mapping[str, str] = os.environ, flags: Mapping[str, Any] | None = None) -> Config:
+    """Read the configuration. `flags` are dotted wire names ("network.mode") with their values.
+
+    A file that was named must exist; the default one need not. Raises InvalidObject.
+    """
+    path = file or DEFAULT_FILE
+    tree: dict[str, Any] = {}
+    if file is not None or path.exists():
+        try:
+            tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise InvalidObject(f"cannot read configuration {path}: {error}") from None
+    for dotted, value in _environment_flags(environment).items():
+        _set(tree, dotted, value)
+    for dotted, value in (flags or {}).items():
+        if value is not None:
+            _set(tree, dotted, value)
+    try:
+        return msgspec.convert(tree, Config, dec_hook=decode_hook, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidObject(f"configuration is wrong: {error}", hint=f"see {path} and `podwright agent --help`") from None
+
+
+def _environment_flags(environment: Mapping[str, str]) -> dict[str, Any]:
+    """PODWRIGHT_NETWORK__MODE=routed is network.mode; comma-separated values are lists."""
+    known = {_dotted_key(dotted): dotted for dotted in _dotted_names(Config)}
+    found: dict[str, Any] = {}
+    for key, text in environment.items():
+        dotted = known.get(key)
+        if dotted is not None:
+            found[dotted] = text.split(",") if dotted.endswith(("CIDRs", "IPs")) else text
+    return found
+
+
+def _dotted_key(dotted: str) -> str:
+    snake = "".join(f"_{c}" if c.isupper() and not before.isupper() else c for before, c in zip("X" + dotted, dotted, strict=False))
+    return "PODWRIGHT_" + snake.replace(".", "__").upper()
+
+
+def _dotted_names(section: type[msgspec.Struct], prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for field in msgspec.structs.fields(section):
+        if isinstance(field.type, type) and issubclass(field.type, _Section):
+            names += _dotted_names(field.type, f"{prefix}{field.encode_name}.")
+        else:
+            names.append(prefix + field.encode_name)
+    return names
+
+
+def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, leaf = dotted.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+    tree[leaf] = value

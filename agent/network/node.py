@@ -1,0 +1,97 @@
+"""The node's side of the pod network as one value: everything that is the same for all pods.
+
+Bridge mode: pods and gateway share one bridge; the gateway (first address of each pod CIDR) lives on it.
+Routed mode: a veth per pod, host routes, no bridge; the pods' gateway is 169.254.1.1 and fe80::1, which no
+device holds: each pod has it as a permanent neighbour with its host veth's MAC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from agent.config import Config, Mode
+from agent.objects.meta import IPAddress, IPNetwork
+
+POD_LINK_PREFIX = "pwv"
+"""Every host-side veth's name starts so; firewall rules match `pwv*`."""
+ROUTED_GATEWAY = {4: IPv4Address("169.254.1.1"), 6: IPv6Address("fe80::1")}
+ROUTED_MAC = "ee:ee:ee:ee:ee:ee"
+"""MAC of every host veth in routed mode (each is alone on its link)."""
+
+MARK_SPOOF_CHECKED = 0x80
+MARK_DNAT_BRIDGED = 0x40
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNetwork:
+    """`mtu` is that of the pod links; `pod_cidrs` may hold several ranges of a family."""
+
+    name: str
+    mode: Mode
+    bridge: str
+    pod_cidrs: tuple[IPNetwork, ...]
+    non_masquerade: tuple[IPNetwork, ...]
+    mtu: int
+    node_ips: tuple[IPAddress, ...] = ()
+    drop_foreign_forward: bool = False
+    """True when the agent itself turned forwarding on: traffic between two devices that are not ours drops."""
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        return tuple(version for version in (4, 6) if any(c.version == version for c in self.pod_cidrs))
+
+    @property
+    def gateways(self) -> tuple[tuple[IPAddress, IPNetwork], ...]:
+        """Bridge mode: each CIDR's gateway address, with its network."""
+        return tuple((gateway_of(cidr), cidr) for cidr in self.pod_cidrs)
+
+    @property
+    def bridge_mac(self) -> str:
+        return mac_of([gateway for gateway, _ in self.gateways])
+
+    def gateway(self, family: int, address: IPAddress) -> IPAddress:
+        """The next hop a pod with `address` uses."""
+        if self.mode is Mode.ROUTED:
+            return ROUTED_GATEWAY[family]
+        for gateway, cidr in self.gateways:
+            if address in cidr:
+                return gateway
+        return next(gateway for gateway, cidr in self.gateways if cidr.version == family)
+
+    @property
+    def gateway_mac(self) -> str:
+        return ROUTED_MAC if self.mode is Mode.ROUTED else self.bridge_mac
+
+
+def gateway_of(cidr: IPNetwork) -> IPAddress:
+    return cidr.network_address + 1
+
+
+def mac_of(addresses: Sequence[IPAddress]) -> str:
+    """0a:58 and the IPv4 address (kubenet's rule: a reused address never meets a stale neighbour entry);
+    without IPv4, 0a:58 and a hash of the IPv6 address."""
+    for address in addresses:
+        if address.version == 4:
+            return _mac(address.packed)
+    return _mac(hashlib.blake2b(addresses[0].packed, digest_size=4).digest())
+
+
+def _mac(last_four: bytes) -> str:
+    return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + last_four)
+
+
+def from_config(config: Config, *, mtu: int, node_ips: tuple[IPAddress, ...], drop_foreign_forward: bool) -> NodeNetwork:
+    network = config.network
+    return NodeNetwork(
+        name=network.name,
+        mode=network.mode,
+        bridge=network.bridge,
+        pod_cidrs=network.pod_cidrs,
+        non_masquerade=network.pod_cidrs if network.non_masquerade_cidrs is None else network.non_masquerade_cidrs,
+        mtu=network.mtu or mtu,
+        node_ips=network.node_ips or node_ips,
+        drop_foreign_forward=drop_foreign_forward,
+    )

@@ -1,0 +1,44 @@
+"""What a caller asks of the network for one pod interface, and what it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.objects.attachment import AttachmentKey, Bandwidth, PodReference, PortMapping
+from agent.objects.meta import IPAddress, IPNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class AttachRequest:
+    """`netns` is a path. `addresses`: exactly these are wanted; `ranges`: allocate one from each instead of one per family."""
+
+    key: AttachmentKey
+    netns: str
+    pod: PodReference = PodReference()
+    addresses: tuple[IPAddress, ...] = ()
+    ranges: tuple[tuple[IPNetwork, ...], ...] = ()
+    mac: str = ""
+    ports: tuple[PortMapping, ...] = ()
+    bandwidth: Bandwidth = Bandwidth()
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceAddress:
+    address: IPAddress
+    prefix_length: int
+    gateway: IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class AttachResult:
+    """Enough to write a CNI result of any version. `bridge` is "" in routed mode."""
+
+    ifname: str
+    mac: str
+    mtu: int
+    netns: str
+    host_ifname: str
+    host_mac: str
+    bridge: str
+    bridge_mac: str
+    addresses: tuple[InterfaceAddress, ...]
