@@ -6,6 +6,7 @@
     │   ├── NotFound          no such object
     │   ├── AlreadyExists     an object, address or port is already taken (names the owner)
     │   ├── Conflict          resourceVersion is stale: read again, then retry
+    │   │   └── Expired       the history no longer reaches back to that resourceVersion: list again
     │   ├── Forbidden         the peer's credentials do not allow it
     │   └── Unsupported       this node's kernel or tools cannot do it (names the capability)
     ├── TemporaryError        may work when repeated later
@@ -67,6 +68,10 @@ class AlreadyExists(CallerError):
 class Conflict(CallerError):
     http_status, reason, cni_code, grpc_code = 409, "Conflict", 11, "ABORTED"
     is_retryable = True
+
+
+class Expired(Conflict):
+    http_status, reason = 410, "Expired"
 
 
 class Forbidden(CallerError):

@@ -1,0 +1,5 @@
+"""What keeps one object in step with another: Deployments with their pods, Namespaces with their content."""
+
+from agent.controllers.manager import Controllers, start
+
+__all__ = ["Controllers", "start"]

@@ -17,7 +17,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.errors import DeadlineExceeded, KernelError
@@ -39,7 +39,7 @@ _NLM_F_ACK_TLVS, _NLM_F_CAPPED = 0x200, 0x100
 _NLMSGERR_ATTR_MSG = 1
 
 _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 1, 10, 11
-_SO_RCVBUFFORCE = 33
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _DUMP_TRIES = 10
 
 _HEADER = struct.Struct("=IHHII")
@@ -170,6 +170,28 @@ class NetlinkSocket:
         """Beyond rmem_max; needs CAP_NET_ADMIN."""
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size_bytes)
 
+    def set_send_buffer(self, size_bytes: int) -> None:
+        """Beyond wmem_max; one sendmsg must fit."""
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, size_bytes)
+
+    @property
+    def port(self) -> int:
+        """The number by which the kernel knows this socket."""
+        port: int = self._socket.getsockname()[0]
+        return port
+
+    def exchange(self, count: int, encode: Callable[[int], bytes], what: str) -> Generator[tuple[int, Reply], None, None]:
+        """For protocols with transactions of their own: send `encode(first)`, which uses `count` sequence numbers, then
+        give (position, answer) of every answer until the caller closes this generator. Other threads wait that long."""
+        with self._lock:
+            first = next(self._sequence)
+            self._sequence = itertools.count(first + count)
+            self._socket.send(encode(first))
+            while True:
+                for reply in messages(self._receive(what)):
+                    if first <= reply.sequence < first + count:
+                        yield reply.sequence - first, reply
+
     def transact(self, requests: Sequence[Request]) -> None:
         """Send all, wait for the last to be done. All are tried; the first error that no request tolerates is raised."""
         if not requests:
@@ -249,6 +271,10 @@ class NetlinkListener:
         self._socket.bind((0, 0))
         for group in groups:
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+
+    def send(self, message: bytes) -> None:
+        """A request through the subscribed socket; its answer is delivered like the announcements."""
+        self._socket.send(message)
 
     def run(self, handle: Callable[[Reply], None], lost: Callable[[], None]) -> None:
         """Deliver until close(); meant for a thread of its own."""

@@ -17,7 +17,7 @@ from agent.objects.meta import IPAddress, IPNetwork
 
 POD_LINK_PREFIX = "pwv"
 """Every host-side veth's name starts so; firewall rules match `pwv*`."""
-ROUTED_GATEWAY = {4: IPv4Address("169.254.1.1"), 6: IPv6Address("fe80::1")}
+ROUTED_GATEWAY: dict[int, IPAddress] = {4: IPv4Address("169.254.1.1"), 6: IPv6Address("fe80::1")}
 ROUTED_MAC = "ee:ee:ee:ee:ee:ee"
 """MAC of every host veth in routed mode (each is alone on its link)."""
 
@@ -67,7 +67,9 @@ class NodeNetwork:
 
 
 def gateway_of(cidr: IPNetwork) -> IPAddress:
-    return cidr.network_address + 1
+    """The first address of a range; no pod ever gets it."""
+    first: IPAddress = cidr.network_address + 1
+    return first
 
 
 def mac_of(addresses: Sequence[IPAddress]) -> str:

@@ -42,3 +42,11 @@ class AttachResult:
     bridge: str
     bridge_mac: str
     addresses: tuple[InterfaceAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`problems`: why an attach would fail now; none is ready. `limits_existing_pods` when pods that are attached suffer too."""
+
+    problems: tuple[str, ...] = ()
+    limits_existing_pods: bool = False

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from agent.objects.quantity import Quantity
+
 if TYPE_CHECKING:
     IPAddress = IPv4Address | IPv6Address
     IPNetwork = IPv4Network | IPv6Network
@@ -20,7 +22,22 @@ else:  # msgspec allows one custom type in a union: at run time both are their c
     IPAddress = ipaddress._BaseAddress
     IPNetwork = ipaddress._BaseNetwork
 
-_INITIALISMS = {"ip": "IP", "ips": "IPs", "cidr": "CIDR", "cidrs": "CIDRs", "id": "ID", "pid": "PID", "ipc": "IPC"}
+_INITIALISMS = {
+    "api": "API",
+    "cidr": "CIDR",
+    "cidrs": "CIDRs",
+    "fqdn": "FQDN",
+    "id": "ID",
+    "io": "IO",
+    "ip": "IP",
+    "ipc": "IPC",
+    "ips": "IPs",
+    "pid": "PID",
+    "uri": "URI",
+    "uuid": "UUID",
+    "wwns": "WWNs",
+}
+"""Words that Kubernetes writes in capitals anywhere but first (apiVersion, but downwardAPI)."""
 
 
 def wire_name(name: str) -> str:
@@ -29,7 +46,7 @@ def wire_name(name: str) -> str:
     return first + "".join(_INITIALISMS.get(word, word.capitalize()) for word in rest)
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, rename=wire_name):
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, forbid_unknown_fields=True, rename=wire_name):
     """Base of every typed value inside an object. Subclasses repeat `frozen=True` (mypy wants to see it)."""
 
 
@@ -86,7 +103,7 @@ class Object(Value, frozen=True):
 
 
 class Condition(Value, frozen=True):
-    """metav1.Condition, and the older PodCondition and DeploymentCondition shapes."""
+    """metav1.Condition, and the older shapes of Pod, Deployment and Node conditions."""
 
     type: str
     status: str
@@ -95,12 +112,13 @@ class Condition(Value, frozen=True):
     last_transition_time: str | None = None
     last_probe_time: str | None = None
     last_update_time: str | None = None
+    last_heartbeat_time: str | None = None
     observed_generation: int | None = None
 
 
 def encode_hook(value: Any) -> Any:
-    """msgspec enc_hook: addresses and networks are written as text."""
-    if isinstance(value, ipaddress._IPAddressBase):
+    """msgspec enc_hook: addresses, networks and quantities are written as text."""
+    if isinstance(value, ipaddress._IPAddressBase | Quantity):
         return str(value)
     raise NotImplementedError(f"cannot encode {type(value).__name__}")
 
@@ -111,6 +129,8 @@ def decode_hook(wanted: type, value: Any) -> Any:
         return ipaddress.ip_address(value)
     if wanted is ipaddress._BaseNetwork:
         return ipaddress.ip_network(value)
+    if wanted is Quantity:
+        return Quantity.parse(value)
     if issubclass(wanted, ipaddress._IPAddressBase):
         return wanted(value)  # type: ignore[call-arg]
     raise NotImplementedError(f"cannot decode {wanted.__name__}")

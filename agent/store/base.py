@@ -7,7 +7,7 @@ can stand beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +42,9 @@ class Watch(Protocol):
     def pending(self) -> Sequence[Event]:
         """All events that are there now, without waiting."""
 
+    def call_on_event(self, callback: Callable[[], None]) -> None:
+        """For event loops: call `callback` from the writer's thread when pending() has news. It must not block."""
+
     def close(self) -> None: ...
 
     def __iter__(self) -> Iterator[Event]: ...
@@ -67,16 +70,19 @@ class Store(Protocol):
         """
 
     def delete(self, key: Key, *, uid: str = "", grace_period_s: int | None = None) -> Object | None:
-        """With finalizers left: sets deletionTimestamp and returns the object; else removes it. Absent: None."""
+        """With finalizers left: sets deletionTimestamp and returns the object; else removes it.
+
+        Absent, or there with another uid: None. The grace period is the caller's to choose (None: 0), and can be shortened later.
+        """
 
     def create_soon(self, new: ObjectT) -> Future[ObjectT]:
         """As create, without waiting for the disk: the caller overlaps its own work with the fsync."""
 
     def update_soon(self, changed: ObjectT) -> Future[ObjectT]: ...
 
-    def delete_soon(self, key: Key, *, uid: str = "") -> Future[Object | None]: ...
+    def delete_soon(self, key: Key, *, uid: str = "", grace_period_s: int | None = None) -> Future[Object | None]: ...
 
     def watch(self, kinds: Sequence[str], since: int | None = None) -> Watch:
-        """Events of these kinds after resourceVersion `since` (None: from now)."""
+        """Events of these kinds after resourceVersion `since` (None: from now). Raises Conflict when those are not known any more."""
 
     def close(self) -> None: ...

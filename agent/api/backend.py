@@ -1,0 +1,53 @@
+"""What the API needs from the rest of the agent; the daemon builds it and injects it.
+
+Everything here may block and is called on pool threads, several at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from agent.api.wire import ExecRequest, NodeUsage, PodUsage
+from agent.objects.meta import Object
+from agent.store.base import Store
+
+
+class CniReply(NamedTuple):
+    """How the CNI plugin's process shall end. A CNI error is exit status 1 with the error's JSON on stdout."""
+
+    exit_status: int
+    stdout: bytes
+
+
+class Backend(Protocol):
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def node_name(self) -> str:
+        """Pods and Nodes of other nodes keep the status their manifest brings: here they are remote endpoints."""
+
+    def admit(self, new: Object, old: Object | None) -> Object:
+        """The object with this node's defaults. `old` is what is stored, None on creation.
+
+        Raises InvalidObject, NotFound or Forbidden for what this node does not take.
+        """
+
+    def cni(self, request: bytes) -> CniReply:
+        """One CNI verb, as the shim forwards it."""
+
+    def exec_plan(self, namespace: str, pod: str, request: ExecRequest) -> Mapping[str, Any]:
+        """How to run a command inside a pod; JSON that agent.sandbox.enter understands. Raises NotFound, Unavailable."""
+
+    def status(self) -> Mapping[str, Any]:
+        """The agent's view of itself: sections of names and values."""
+
+    def top_node(self) -> Sequence[NodeUsage]: ...
+
+    def top_pods(self, namespace: str | None) -> Sequence[PodUsage]: ...
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+
+    def is_ready(self) -> bool: ...

@@ -1,0 +1,74 @@
+"""The whole surface of the API on one screen: method, path, what the caller must be allowed, and who answers.
+
+Object routes stand under two roots, Kubernetes' core `/api/v1` and `/apis/{group}/{version}`; `{plural}` is any kind
+of objects.kinds. openapi.json is generated from this table (openapi.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.api import apply, node, resources, scale
+from agent.api.call import Handler
+from agent.api.peers import Access
+
+READ, WRITE = Access.READ, Access.WRITE
+ROOTS = ("/api/v1", "/apis/{group}/{version}")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`is_watchable`: with `?watch=1` the answer is a stream. `is_cni`: served by the pool that only CNI uses."""
+
+    method: str
+    path: str
+    access: Access
+    handler: Handler
+    is_watchable: bool = False
+    is_cni: bool = False
+
+
+_AGENT = (
+    Route("GET", "/healthz", READ, node.healthz),
+    Route("GET", "/readyz", READ, node.readyz),
+    Route("GET", "/version", READ, node.version),
+    Route("GET", "/openapi.json", READ, node.openapi),
+    Route("GET", "/kinds", READ, node.kinds),
+    Route("GET", "/status", READ, node.status),
+    Route("GET", "/metrics", READ, node.metrics),
+    Route("GET", "/top/node", READ, node.top_node),
+    Route("GET", "/top/pods", READ, node.top_pods),
+    Route("GET", "/events", READ, node.events),
+    Route("POST", "/cni", WRITE, node.cni, is_cni=True),
+    Route("POST", "/apply", WRITE, apply.apply),
+    Route("DELETE", "/apply", WRITE, apply.delete),
+)
+
+_OBJECTS = (
+    Route("GET", "/{plural}", READ, resources.list_, is_watchable=True),
+    Route("POST", "/{plural}", WRITE, resources.create),
+    Route("GET", "/{plural}/{name}", READ, resources.get),
+    Route("PUT", "/{plural}/{name}", WRITE, resources.replace),
+    Route("PATCH", "/{plural}/{name}", WRITE, resources.patch),
+    Route("DELETE", "/{plural}/{name}", WRITE, resources.delete),
+    Route("GET", "/namespaces/{namespace}/{plural}", READ, resources.list_, is_watchable=True),
+    Route("POST", "/namespaces/{namespace}/{plural}", WRITE, resources.create),
+    Route("DELETE", "/namespaces/{namespace}/{plural}", WRITE, resources.delete_collection),
+    Route("GET", "/namespaces/{namespace}/{plural}/{name}", READ, resources.get),
+    Route("PUT", "/namespaces/{namespace}/{plural}/{name}", WRITE, resources.replace),
+    Route("PATCH", "/namespaces/{namespace}/{plural}/{name}", WRITE, resources.patch),
+    Route("DELETE", "/namespaces/{namespace}/{plural}/{name}", WRITE, resources.delete),
+    Route("GET", "/namespaces/{namespace}/{plural}/{name}/scale", READ, scale.get),
+    Route("PUT", "/namespaces/{namespace}/{plural}/{name}/scale", WRITE, scale.replace),
+    Route("PATCH", "/namespaces/{namespace}/{plural}/{name}/scale", WRITE, scale.patch),
+    Route("POST", "/namespaces/{namespace}/{plural}/{name}/exec", WRITE, node.exec_plan),
+)
+
+
+def rooted(route: Route, root: str) -> Route:
+    return Route(route.method, root + route.path, route.access, route.handler, route.is_watchable, route.is_cni)
+
+
+OBJECT_ROUTES = tuple(rooted(route, root) for root in ROOTS for route in _OBJECTS)
+AGENT_ROUTES = _AGENT
+ROUTES = AGENT_ROUTES + OBJECT_ROUTES

@@ -1,0 +1,114 @@
+"""What the API serves, composed of the managers: the object that the daemon injects into the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psutil
+
+from agent import __version__, metrics
+from agent.api.backend import CniReply
+from agent.api.cni import CniService
+from agent.api.wire import ExecRequest, NodeUsage, PodUsage
+from agent.config import Config
+from agent.errors import Forbidden, NotFound
+from agent.network.manager import NetworkManager
+from agent.objects.admit import admit
+from agent.objects.meta import Key, Object
+from agent.sandbox.execplan import ExecOptions
+from agent.sandbox.manager import SandboxManager
+from agent.sandbox.usage import Sampler
+from agent.store.base import Store
+
+
+class AgentBackend:
+    def __init__(  # noqa: PLR0913 (the managers there are)
+        self, config: Config, *, store: Store, network: NetworkManager, sandboxes: SandboxManager, cni: CniService, sampler: Sampler
+    ) -> None:
+        self._config, self._store = config, store
+        self._network, self._sandboxes, self._cni, self._sampler = network, sandboxes, cni, sampler
+
+    @property
+    def store(self) -> Store:
+        return self._store
+
+    @property
+    def node_name(self) -> str:
+        return self._config.node_name
+
+    def admit(self, new: Object, old: Object | None) -> Object:
+        if old is None:
+            self._refuse_missing_namespace(new)
+        return admit(new, old, node_name=self.node_name)
+
+    def cni(self, request: bytes) -> CniReply:
+        reply = self._cni.handle(request)
+        return CniReply(reply.exit_code, reply.body)
+
+    def exec_plan(self, namespace: str, pod: str, request: ExecRequest) -> Mapping[str, Any]:
+        options = ExecOptions(argv=request.command, container=request.container, environment=request.environment)
+        return self._sandboxes.exec_plan(namespace, pod, options)
+
+    def status(self) -> Mapping[str, Any]:
+        network = self._network.network
+        return {
+            "agent": {
+                "version": __version__,
+                "node": self._config.node_name,
+                "resident": f"{psutil.Process().memory_info().rss >> 20} MiB",
+            },
+            "network": {
+                "mode": network.mode.value,
+                "bridge": network.bridge,
+                "mtu": network.mtu,
+                "node addresses": ", ".join(str(ip) for ip in network.node_ips) or "none",
+                **{f"pod CIDR {usage.network}": f"{usage.used} used, {usage.free} free" for usage in self._network.usage()},
+            },
+            "objects": {kind: len(self._store.list(kind)[0]) for kind in ("Namespace", "Pod", "Deployment", "Node", "Attachment")},
+        }
+
+    def top_node(self) -> Sequence[NodeUsage]:
+        usage, memory = self._sampler.node(), psutil.virtual_memory()
+        percent = 100 * usage.cpu_millicores / (1000 * (psutil.cpu_count() or 1))
+        share = 100 * usage.memory_bytes / memory.total
+        return (
+            NodeUsage(
+                name=self.node_name,
+                cpu_millicores=usage.cpu_millicores,
+                cpu_percent=percent,
+                memory_bytes=usage.memory_bytes,
+                memory_percent=share,
+            ),
+        )
+
+    def top_pods(self, namespace: str | None) -> Sequence[PodUsage]:
+        found = []
+        for pod in self._store.list("Pod", namespace)[0]:
+            usage = self._sampler.pod(pod.metadata.uid)
+            if usage is not None:
+                found.append(
+                    PodUsage(
+                        namespace=pod.metadata.namespace,
+                        name=pod.metadata.name,
+                        cpu_millicores=usage.cpu_millicores,
+                        memory_bytes=usage.memory_bytes,
+                    )
+                )
+        return found
+
+    def metrics(self) -> bytes:
+        return metrics.exposition()
+
+    def is_ready(self) -> bool:
+        return True
+
+    def _refuse_missing_namespace(self, new: Object) -> None:
+        namespace = new.metadata.namespace
+        if not namespace:
+            return
+        found = self._store.find(Key("Namespace", "", namespace))
+        if found is None:
+            raise NotFound(f"namespace {namespace} does not exist", hint=f"apply a Namespace {namespace} first")
+        if found.metadata.deletion_timestamp is not None:
+            raise Forbidden(f"namespace {namespace} is being deleted: nothing new goes in")

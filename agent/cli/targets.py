@@ -1,0 +1,158 @@
+"""Which objects a command line means: `pods`, `po,deploy`, `pod web-1 web-2`, `pod/web-1 deploy/web`.
+
+The words for kinds come from the agent (GET /kinds), so the command knows every kind that its agent knows.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from agent.api.client import Client, Document, collection_path, object_path
+
+DEFAULT_NAMESPACE = "default"
+NAMESPACE_VARIABLE = "PODWRIGHT_NAMESPACE"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    kind: str
+    plural: str
+    singular: str
+    short_names: tuple[str, ...]
+    api_version: str
+    namespaced: bool
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (self.plural, self.singular, *self.short_names)
+
+    @property
+    def prefix(self) -> str:
+        """As `-o name` writes it: pod, deployment.apps."""
+        group = self.api_version.rpartition("/")[0]
+        return f"{self.singular}.{group}" if group else self.singular
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """`namespace` "" is all of them."""
+
+    namespace: str = DEFAULT_NAMESPACE
+    selector: str = ""
+    field_selector: str = ""
+
+    def collection(self, kind: Kind) -> str:
+        return collection_path(kind.api_version, kind.plural, self.namespace if kind.namespaced else "")
+
+    def object(self, kind: Kind, name: str) -> str:
+        if kind.namespaced and not self.namespace:
+            raise click.UsageError("a name cannot be given together with --all-namespaces")
+        return object_path(kind.api_version, kind.plural, self.namespace if kind.namespaced else "", name)
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {"labelSelector": self.selector, "fieldSelector": self.field_selector}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`name` "" is every object of the kind in scope."""
+
+    kind: Kind
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.prefix}/{self.name}" if self.name else self.kind.plural
+
+
+class Kinds:
+    """Every kind the agent knows, by any of its words."""
+
+    def __init__(self, entries: Sequence[Document]) -> None:
+        self._kinds = [
+            Kind(
+                kind=entry["kind"],
+                plural=entry["plural"],
+                singular=entry["singular"],
+                short_names=tuple(entry["shortNames"]),
+                api_version=entry["apiVersion"],
+                namespaced=entry["namespaced"],
+            )
+            for entry in entries
+        ]
+        self._by_word = {word: kind for kind in self._kinds for word in kind.words}
+        self._by_kind = {kind.kind: kind for kind in self._kinds}
+
+    @classmethod
+    def of(cls, client: Client) -> Kinds:
+        return cls(client.get("/kinds")["items"])
+
+    def named(self, word: str) -> Kind:
+        """The kind that a person's word means; what follows a dot (deployments.apps) is not needed to tell."""
+        plain = word.lower().partition(".")[0]
+        if plain in self._by_word:
+            return self._by_word[plain]
+        near = difflib.get_close_matches(plain, list(self._by_word), n=1)
+        raise click.UsageError(f'unknown kind "{word}"' + (f', did you mean "{near[0]}"?' if near else ""))
+
+    def of_document(self, document: Document) -> Kind:
+        return self._by_kind[document["kind"]]
+
+    def targets(self, words: Sequence[str]) -> list[Target]:
+        """What KIND[,KIND] [NAME…] or KIND/NAME… names."""
+        if not words:
+            raise click.UsageError("name a kind, such as pods, or KIND/NAME")
+        if any("/" in word for word in words):
+            return [self._slashed(word) for word in words]
+        kinds = [self.named(word) for word in words[0].split(",") if word]
+        return [Target(kind, name) for kind in kinds for name in words[1:] or ("",)]
+
+    def _slashed(self, word: str) -> Target:
+        kind, slash, name = word.partition("/")
+        if not slash or not name:
+            raise click.UsageError(f'"{word}" is not KIND/NAME, as the other arguments are')
+        return Target(self.named(kind), name)
+
+
+def documents(client: Client, target: Target, scope: Scope) -> list[Document]:
+    """The objects of one target."""
+    if target.name:
+        return [client.get(scope.object(target.kind, target.name))]
+    items: list[Document] = client.get(scope.collection(target.kind), scope.query)["items"]
+    return items
+
+
+def each(client: Client, kinds: Kinds, targets: Sequence[Target], scope: Scope) -> list[tuple[Target, Document]]:
+    """Every object that the targets name, each as a target with its name."""
+    found = [(target, document) for target in targets for document in documents(client, target, scope)]
+    return [(Target(target.kind, document["metadata"]["name"]), document) for target, document in found]
+
+
+def path_of(kind: Kind, document: Document) -> str:
+    metadata = document["metadata"]
+    return object_path(kind.api_version, kind.plural, metadata.get("namespace", ""), metadata["name"])
+
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+def with_namespace(function: _Decorated) -> _Decorated:
+    """-n NAMESPACE"""
+    text = "The namespace."
+    return click.option("-n", "--namespace", default=DEFAULT_NAMESPACE, show_default=True, envvar=NAMESPACE_VARIABLE, help=text)(function)
+
+
+def with_all_namespaces(function: _Decorated) -> _Decorated:
+    """-A"""
+    return click.option("-A", "--all-namespaces", is_flag=True, help="Objects of every namespace.")(function)
+
+
+def with_selector(function: _Decorated) -> _Decorated:
+    """-l SELECTOR"""
+    text = "Only objects with these labels: app=web,tier!=test."
+    return click.option("-l", "--selector", default="", metavar="SELECTOR", help=text)(function)

@@ -1,0 +1,184 @@
+"""The composition root: builds the real things, wires them, runs, stops.
+
+Order matters: nothing is swept before desired state is read, and the socket opens when everything can be answered.
+Stopping leaves pods, links, tables and mounts as they are: a restart is the normal case.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loguru import logger
+
+from agent import __version__, controllers, log, teardown
+from agent.api import spool
+from agent.api.cni import CniService
+from agent.api.server import Server
+from agent.backend import AgentBackend
+from agent.config import Config, Mode
+from agent.controllers.pods import PodController
+from agent.controllers.runner import Runner
+from agent.errors import InvalidObject
+from agent.kernel import cgroup, hostinfo
+from agent.kernel.cgroup import Cgroups
+from agent.kernel.host import Host
+from agent.kernel.nft import Nft
+from agent.kernel.route import RTPROT_PODWRIGHT
+from agent.network import clear as network_clear
+from agent.network import facts, forwarding, node, uplink
+from agent.network.manager import NetworkManager
+from agent.network.node import NodeNetwork
+from agent.network.tables import Tables
+from agent.network.uplink import Ours
+from agent.objects.meta import Key, ObjectMeta
+from agent.objects.namespace import DEFAULT_NAMESPACE, Namespace
+from agent.objects.node import Node
+from agent.sandbox import manager as sandbox
+from agent.sandbox import node_object
+from agent.sandbox.interfaces import RuntimeInterfaces
+from agent.sandbox.manager import SandboxManager
+from agent.sandbox.usage import Sampler
+from agent.store.base import Store
+from agent.store.sqlite import SqliteStore
+
+_POD_THREADS = 8
+"""A pod that is ending may hold its thread for its whole grace period."""
+
+
+def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Raises PodwrightError when the node is not fit to start on."""
+    log.configure(config.log.level, as_json=config.log.json)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with ExitStack() as stack:
+        start(config, stack)
+        logger.info("podwright {} is ready: node {}, socket {}", __version__, config.node_name, config.socket_path)
+        stop.wait()
+        logger.info("stopping; pods stay as they are")
+
+
+def start(config: Config, stack: ExitStack) -> None:
+    """Bring everything up; `stack` takes it down again in reverse."""
+    node = _open_node(config, stack)
+    _ensure_objects(node.store, config, node.network)
+    node.sandboxes.start(node.interfaces.start())
+
+    sampler = Sampler(node.sandboxes.usage_of_all)
+    stack.callback(sampler.stop)
+    sampler.start()
+    cni = CniService(RuntimeInterfaces(node.interfaces, is_ours=node.sandboxes.is_ours))
+    backend = AgentBackend(config, store=node.store, network=node.interfaces, sandboxes=node.sandboxes, cni=cni, sampler=sampler)
+    pods = Runner(node.store, [PodController(node.sandboxes)], threads=_POD_THREADS)
+    stack.callback(pods.stop)
+    pods.start()
+    stack.callback(controllers.start(node.store, config.node_name, config.controllers, admit=backend.admit).stop)
+    server = Server(backend, socket_path=config.socket_path, group=config.group)
+    stack.callback(server.stop)
+    server.start()
+    spool.drain(Path(config.run_dir, "cni-spool"), cni.handle)
+
+
+def clear(config: Config) -> None:
+    """With no agent running: take down every pod and everything of ours on this node, and forget all objects."""
+    with ExitStack() as stack:
+        node = _open_node(config, stack)
+        steps = (
+            node.sandboxes.clear,
+            lambda: network_clear.clear(node.network, node.host, node.tables),
+            lambda: forwarding.restore(Path(config.run_dir)),
+        )
+        teardown.run_all(steps)
+    for file in config.database.parent.glob(config.database.name + "*"):
+        file.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    store: Store
+    host: Host
+    network: NodeNetwork
+    tables: Tables
+    interfaces: NetworkManager
+    sandboxes: SandboxManager
+
+
+def _open_node(config: Config, stack: ExitStack) -> _Node:
+    """The managers, wired but not started. A second agent on the same state fails at the store's lock."""
+    for directory in (config.run_dir, config.state_dir):
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+    store = stack.enter_context(SqliteStore(config.database))
+    host = Host()
+    stack.callback(host.close)
+    network = _node_network(config, host, _recorded_mode(store, config))
+    nft = Nft.open()
+    stack.callback(nft.close)
+    tables = Tables(nft, network)
+    interfaces = NetworkManager(network, host=host, tables=tables, store=store, boot_id=hostinfo.boot_id())
+    stack.callback(interfaces.close)
+    place = sandbox.Node(config.node_name, network.node_ips, config.namespaces_dir, Path(config.state_dir, "pods"))
+    sandboxes = SandboxManager(place, store=store, network=interfaces, cgroups=Cgroups(cgroup.detect()), now=now)
+    return _Node(store, host, network, tables, interfaces, sandboxes)
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _node_network(config: Config, host: Host, mode: Mode) -> NodeNetwork:
+    """Look at the node, refuse what cannot work, and turn forwarding on."""
+    seen = facts.read(host)
+    ours = Ours(bridge=config.network.bridge, protocols=frozenset({RTPROT_PODWRIGHT}))
+    uplink.refuse_overlap(config.network.pod_cidrs, seen.routes, ours)
+    families = sorted({cidr.version for cidr in config.network.pod_cidrs})
+    if not families:
+        raise InvalidObject("network.podCIDRs is empty", hint="give at least one range, such as 10.73.0.0/20")
+    uplinks = uplink.uplinks(seen, families, ours)
+    was_off = forwarding.ensure(Path(config.run_dir), families, [link.name for link in uplinks])
+    network = node.from_config(
+        config,
+        mtu=uplink.mtu(seen, families, ours),
+        node_ips=uplink.node_addresses(seen, families, ours),
+        drop_foreign_forward=was_off,
+    )
+    return dataclasses.replace(network, mode=mode)
+
+
+def _recorded_mode(store: Store, config: Config) -> Mode:
+    """The mode that the node's attachments were built in; a change waits until there are none."""
+    known = store.find(Key("Node", "", config.node_name))
+    recorded = known.metadata.annotations.get(node_object.MODE_ANNOTATION) if known is not None else None
+    if recorded in (None, config.network.mode.value) or not store.list("Attachment")[0]:
+        return config.network.mode
+    logger.warning(
+        "network.mode {} is configured, but pods were attached in mode {}: kept until they are gone", config.network.mode, recorded
+    )
+    return Mode(recorded)
+
+
+def _ensure_objects(store: Store, config: Config, network: NodeNetwork) -> None:
+    """The Node object of this machine, and the namespace that users start in."""
+    if store.find(Key("Namespace", "", DEFAULT_NAMESPACE)) is None:
+        store.create(Namespace(metadata=ObjectMeta(name=DEFAULT_NAMESPACE)))
+    seen = node_object.observed(
+        config.node_name,
+        capacity=hostinfo.capacity(),
+        identity=hostinfo.node_identity(),
+        addresses=network.node_ips,
+        pod_cidrs=network.pod_cidrs,
+        mode=network.mode.value,
+        now=now(),
+    )
+    known = store.find(Key("Node", "", config.node_name))
+    if known is None:
+        store.create(seen)
+    else:
+        assert isinstance(known, Node)
+        store.update(node_object.merged(known, seen))

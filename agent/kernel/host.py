@@ -1,0 +1,89 @@
+"""The node's network namespace as one object: its request socket, its link watch, and short visits to pods.
+
+The only writer of links, addresses, routes and neighbours. Requests go out in the order given; several threads
+may call at once.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from agent.kernel import link, netns, route, sysctl
+from agent.kernel.link import Link
+from agent.kernel.linkwatch import LinkWatch
+from agent.kernel.netlink import NETLINK_ROUTE, NetlinkSocket, Request
+from agent.kernel.route import Address, Route
+from agent.kernel.sysctl import Sysctl
+
+_T = TypeVar("_T")
+_SOCKETS = 4
+"""Requests on one socket queue behind each other's answers; more sockets than cores add nothing."""
+
+
+class Host:
+    def __init__(self, changed: Callable[[Link], None] = lambda _: None) -> None:
+        self._sockets: queue.SimpleQueue[NetlinkSocket] = queue.SimpleQueue()
+        for _ in range(_SOCKETS):
+            self._sockets.put(NetlinkSocket(NETLINK_ROUTE))
+        self._watch = LinkWatch(changed)
+        self._visitors = ThreadPoolExecutor(_SOCKETS, thread_name_prefix="pod")
+
+    def apply(self, requests: Sequence[Request]) -> None:
+        """All requests in order, in one message to the kernel. Raises the first KernelError."""
+        socket = self._sockets.get()
+        try:
+            socket.transact(requests)
+        finally:
+            self._sockets.put(socket)
+
+    def apply_in_pod(self, netns_fd: int, settings: Sequence[Sysctl], requests: Sequence[Request]) -> None:
+        """Visit a pod's namespace on a thread of our own: a caller's thread may be the main one, which must stay home."""
+        self._visitors.submit(_visit, netns_fd, settings, requests).result()
+
+    def ensure_settings(self, settings: Sequence[Sysctl]) -> None:
+        for setting in settings:
+            sysctl.ensure(setting)
+
+    def remove_link(self, index: int) -> None:
+        """Returns when the link is gone from the namespace. Absent: no-op."""
+        self._watch.remove(index)
+
+    def list_links(self) -> list[Link]:
+        return self._listing(link.list_)
+
+    def list_addresses(self) -> list[Address]:
+        return self._listing(route.list_addresses)
+
+    def list_routes(self) -> list[Route]:
+        return self._listing(route.list_routes)
+
+    def find_link(self, name: str) -> Link | None:
+        return next((found for found in self.list_links() if found.name == name), None)
+
+    def close(self) -> None:
+        self._visitors.shutdown()
+        self._watch.close()
+        with suppress(queue.Empty):
+            while True:
+                self._sockets.get_nowait().close()
+
+    def _listing(self, list_: Callable[[NetlinkSocket], list[_T]]) -> list[_T]:
+        socket = self._sockets.get()
+        try:
+            return list_(socket)
+        finally:
+            self._sockets.put(socket)
+
+
+def _visit(netns_fd: int, settings: Sequence[Sysctl], requests: Sequence[Request]) -> None:
+    """A socket keeps the namespace it was made in, so only its making and the settings need the visit."""
+    with netns.entered(netns_fd):
+        socket = NetlinkSocket(NETLINK_ROUTE)
+        for setting in settings:
+            sysctl.write(setting)
+    with socket:
+        socket.transact(requests)

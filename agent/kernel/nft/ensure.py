@@ -1,0 +1,100 @@
+"""From whatever the kernel holds to the ruleset that is wanted, in one transaction.
+
+A table whose comment is the wanted digest is kept (and adopted, if its owner died): only its elements are compared and,
+in the netdev family, by name, its chains (one per device). Any other table is replaced with everything in it.
+Nothing is flushed on the way: a packet meets the old rules or the new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace as changed
+
+from agent.errors import Conflict, Unavailable
+from agent.kernel.nft.batch import Batch, destroy, put, replace
+from agent.kernel.nft.datatypes import Scalar
+from agent.kernel.nft.decode import TableState
+from agent.kernel.nft.objects import Chain, Element, Ruleset, Set, Table
+from agent.kernel.nft.session import Nft
+from agent.kernel.nft.wire import Family
+
+_TRIES = 5
+
+
+def ensure_ruleset(nft: Nft, wanted: Ruleset, elements: Iterable[Element] = (), chains: Sequence[Chain] = ()) -> Batch:
+    """`elements` and `chains` are all there should be, beside those of `wanted`. Returns what was committed."""
+    whole = changed(wanted.stamped(), elements=(*wanted.elements, *elements))
+    for _ in range(_TRIES - 1):
+        generation = nft.generation()
+        batch = plan(nft, whole, chains)
+        try:
+            nft.commit(batch, generation=generation)
+        except Conflict:
+            continue
+        return batch
+    batch = plan(nft, whole, chains)
+    nft.commit(batch)
+    return batch
+
+
+def remove_ruleset(nft: Nft, ruleset: Ruleset) -> None:
+    there = {state.table for state in nft.list_tables()}
+    nft.commit(destroy(*(table for table in ruleset.tables if table in there)))
+
+
+def plan(nft: Nft, wanted: Ruleset, chains: Sequence[Chain]) -> Batch:
+    states = {state.table: state for state in nft.list_tables()}
+    batch = Batch()
+    for table in wanted.tables:
+        state = states.get(table)
+        part = _part(wanted, table, chains)
+        if state is not None and _is_usable(nft, state) and state.comment == table.comment:
+            batch += _adopt(nft, state) + _device_changes(nft, part) + _element_changes(nft, part)
+        else:
+            batch += replace(part)
+    return batch
+
+
+def _part(wanted: Ruleset, table: Table, chains: Sequence[Chain]) -> Ruleset:
+    return Ruleset(
+        tables=(table,),
+        sets=tuple(a_set for a_set in wanted.sets if a_set.table == table),
+        chains=tuple(chain for chain in (*wanted.chains, *chains) if chain.table == table),
+        elements=tuple(sorted((e for e in wanted.elements if e.set.table == table), key=lambda e: e.set.name)),
+    )
+
+
+def _is_usable(nft: Nft, state: TableState) -> bool:
+    """Whether the table can be written as it stands, and owned if tables are to be owned."""
+    if state.owner and not nft.is_ours(state):
+        raise Unavailable(
+            f"cannot change table {state.table}: another process owns it (netlink port {state.owner})", hint="stop the other agent"
+        )
+    return state.is_persistent or not nft.owns_tables
+
+
+def _adopt(nft: Nft, state: TableState) -> Batch:
+    return put(state.table) if nft.owns_tables and not nft.is_ours(state) else Batch()
+
+
+def _device_changes(nft: Nft, part: Ruleset) -> Batch:
+    (table,) = part.tables
+    if table.family is not Family.NETDEV:
+        return Batch()
+    there = nft.list_chains(table)
+    gone = sorted(there - {chain.name for chain in part.chains})
+    return put(*(chain for chain in part.chains if chain.name not in there)) + destroy(*(Chain(table, name) for name in gone))
+
+
+def _element_changes(nft: Nft, part: Ruleset) -> Batch:
+    """Additions of all sets before removals of any."""
+    wanted: dict[Set, dict[tuple[Scalar, ...], Element]] = {a_set: {} for a_set in part.sets}
+    for element in part.elements:
+        wanted[element.set][element.key] = element
+    added: list[Element] = []
+    removed: list[Element] = []
+    for a_set, elements in wanted.items():
+        there = {element.key: element for element in nft.list_elements(a_set)}
+        added += [element for key, element in elements.items() if key not in there or there[key].data != element.data]
+        removed += [element for key, element in there.items() if key not in elements]
+    return put(*added) + destroy(*removed)

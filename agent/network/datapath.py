@@ -1,0 +1,167 @@
+"""What the kernel must hold for the node and for one pod, in either mode, as printable values. Pure.
+
+Both modes: the pod has its address as /32 or /128 and one way out, its gateway, which is a permanent neighbour;
+so all traffic between pods is routed by the node and passes one forward hook, and no one ever sends ARP or ND.
+
+    bridge   host veth is a port of the bridge: static fdb entry for the pod's MAC, permanent neighbour on the bridge
+    routed   host veth stands alone: host route to the pod's address, permanent neighbour on the veth
+
+Order matters to the kernel: alias and port settings before up, up before routes, gateway route before default.
+A pod is fail-closed from birth: without its firewall elements nothing it sends is let through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from agent.config import Mode
+from agent.kernel import link, neigh, route
+from agent.kernel.netlink import Request
+from agent.kernel.sysctl import Sysctl
+from agent.network.node import POD_LINK_PREFIX, ROUTED_MAC, NodeNetwork
+from agent.objects.attachment import Attachment, AttachmentKey
+from agent.objects.meta import IPAddress, IPNetwork
+
+BRIDGE_ALIAS = "podwright bridge"
+_DEFAULT = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+_LOOPBACK = 1
+_UNREACHABLE_METRIC = 4_000_000_000
+_POD_IPV4 = {"accept_redirects": 0}
+_HOST_IPV4 = {"send_redirects": 0, "accept_redirects": 0, "route_localnet": 1}
+"""route_localnet lets 127.0.0.1:hostPort be redirected to a pod; the firewall drops 127/8 that comes from pods."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodChange:
+    """One pod's link: requests for the host's namespace, then settings and requests for the pod's."""
+
+    host: tuple[Request, ...]
+    pod_settings: tuple[Sysctl, ...]
+    pod: tuple[Request, ...]
+
+    def __str__(self) -> str:
+        host = [str(request) for request in self.host]
+        pod = [f"netns POD: {step}" for step in (*self.pod_settings, *self.pod)]
+        return "\n".join(host + pod)
+
+
+def host_ifname(key: AttachmentKey) -> str:
+    """15 characters at most, the kernel's limit."""
+    return POD_LINK_PREFIX + key.digest[:12]
+
+
+def alias(attachment: Attachment) -> str:
+    """Written on the host veth, for people and for a fresh process that must recognise it (255 bytes at most)."""
+    pod = f" pod {attachment.pod.namespace}/{attachment.pod.name}" if attachment.pod.name else ""
+    return f"podwright {attachment.metadata.name}{pod}"[:255]
+
+
+def attachment_of_alias(text: str) -> str | None:
+    """The attachment's name (key digest) that `alias` wrote, or None for a foreign link."""
+    word, _, rest = text.partition(" ")
+    return rest.split(" ", 1)[0] if word == "podwright" and rest else None
+
+
+def host_mac(node: NodeNetwork, key: AttachmentKey) -> str:
+    """Routed: the constant every pod knows its gateway by. Bridge: any locally administered one, but stable."""
+    if node.mode is Mode.ROUTED:
+        return ROUTED_MAC
+    return (b"\xee" + hashlib.blake2b(key.digest.encode(), digest_size=5).digest()).hex(":")
+
+
+def host_prefix(address: IPAddress) -> IPNetwork:
+    return ip_network((address.packed, address.max_prefixlen))
+
+
+def attach(node: NodeNetwork, attachment: Attachment, *, netns_fd: int, bridge_index: int = 0) -> PodChange:
+    """`netns_fd` is the pod's namespace, `bridge_index` the bridge (bridge mode)."""
+    index, pod_index = attachment.host_ifindex, attachment.host_ifindex + 1
+    create = link.create_veth(
+        attachment.host_ifname,
+        index,
+        host_mac(node, attachment.attachment_key),
+        peer=attachment.ifname,
+        peer_index=pod_index,
+        peer_mac=attachment.mac,
+        netns_fd=netns_fd,
+        mtu=attachment.mtu,
+        master=bridge_index,
+    )
+    is_port = node.mode is Mode.BRIDGE
+    settle = link.configure(index, alias=alias(attachment), ipv4=_HOST_IPV4, link_local=False, is_port=is_port)
+    reach = _bridge_reach(attachment, bridge_index) if is_port else _routed_reach(attachment)
+    return PodChange(
+        host=(create, settle, link.set_up(index), *reach),
+        pod_settings=_pod_settings(attachment),
+        pod=_pod_side(node, attachment, pod_index),
+    )
+
+
+def _bridge_reach(attachment: Attachment, bridge_index: int) -> tuple[Request, ...]:
+    known = (neigh.add_neighbour(bridge_index, address, attachment.mac) for address in attachment.addresses)
+    return (neigh.add_forwarding(attachment.host_ifindex, attachment.mac), *known)
+
+
+def _routed_reach(attachment: Attachment) -> tuple[Request, ...]:
+    index = attachment.host_ifindex
+    requests: list[Request] = []
+    for address in attachment.addresses:
+        requests += neigh.add_neighbour(index, address, attachment.mac), route.add_route(host_prefix(address), index)
+    return tuple(requests)
+
+
+def _pod_settings(attachment: Attachment) -> tuple[Sysctl, ...]:
+    """Redirects are obeyed if `all` or the device says so (IPv4); IPv6 has only the device."""
+    settings = [Sysctl("net/ipv4/conf/all/accept_redirects", "0")]
+    if any(address.version == 6 for address in attachment.addresses):
+        conf = f"net/ipv6/conf/{attachment.ifname}"
+        settings += [Sysctl(f"{conf}/accept_ra", "0"), Sysctl(f"{conf}/accept_redirects", "0")]
+    return tuple(settings)
+
+
+def _pod_side(node: NodeNetwork, attachment: Attachment, index: int) -> tuple[Request, ...]:
+    requests = [link.configure(index, ipv4=_POD_IPV4), link.set_up(index)]
+    for address in attachment.addresses:
+        gateway = node.gateway(address.version, address)
+        requests.append(route.add_address(index, address, address.max_prefixlen))
+        requests.append(neigh.add_neighbour(index, gateway, node.gateway_mac))
+        if not gateway.is_link_local or gateway.version == 4:
+            requests.append(route.add_route(host_prefix(gateway), index))
+        requests.append(route.add_route(_DEFAULT[address.version], index, gateway=gateway))
+    return tuple(requests)
+
+
+def detach(attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]:
+    """What deleting the host veth does not take with it: the bridge's neighbour entries."""
+    if not bridge_index:
+        return ()
+    return tuple(neigh.remove_neighbour(bridge_index, address) for address in attachment.addresses)
+
+
+def node_settings(node: NodeNetwork) -> tuple[Sysctl, ...]:
+    """Forwarding is set by the caller, which must first look whether it was on."""
+    return (Sysctl("net/ipv4/conf/all/send_redirects", "0"),) if 4 in node.families else ()
+
+
+def bridge_links(node: NodeNetwork) -> tuple[Request, ...]:
+    return (link.create_bridge(node.bridge, mac=node.bridge_mac, mtu=node.mtu),)
+
+
+def bridge_addresses(node: NodeNetwork, index: int) -> tuple[Request, ...]:
+    """The bridge's own settings and the gateways on it; idempotent."""
+    addresses = (route.add_address(index, gateway, cidr.prefixlen) for gateway, cidr in node.gateways)
+    return (
+        link.configure(index, alias=BRIDGE_ALIAS, ipv4=_HOST_IPV4),
+        link.set_mtu(index, node.mtu),
+        link.set_up(index),
+        *addresses,
+    )
+
+
+def routed_requests(node: NodeNetwork) -> tuple[Request, ...]:
+    """The gateways as addresses of lo, so that the node always has a source address to speak to pods with, and an
+    answer for addresses that no pod has."""
+    addresses = (route.add_address(_LOOPBACK, gateway, gateway.max_prefixlen) for gateway, _ in node.gateways)
+    return (*addresses, *(route.add_unreachable(cidr, metric=_UNREACHABLE_METRIC) for cidr in node.pod_cidrs))

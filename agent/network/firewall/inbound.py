@@ -1,0 +1,41 @@
+"""What comes from pods meets these rules in inet prerouting before conntrack: unjudged packets drop, and so does 127/8.
+
+In bridge mode a packet arrives from the bridge, whether it is routed (once) or bridge netfilter shows a bridged
+frame to inet (the second time is skipped by the kernel); from the bare host veth only while that is no port, and
+then it has no mark. route_localnet is on for pod devices, hence the 127/8 rule.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from agent.config import Mode
+from agent.kernel.nft import DROP, Chain, Hook, jump, rule
+from agent.kernel.nft.fields import ct_status, daddr, iifname, mark
+from agent.kernel.nft.statements import add_mark, clear_mark
+from agent.network.firewall.tables import POD_LINKS, from_pods, inet_chain
+from agent.network.node import MARK_DNAT_BRIDGED, MARK_SPOOF_CHECKED, NodeNetwork
+
+LOOPBACK = IPv4Network("127.0.0.0/8")
+_CHAIN = "from-pods"
+
+
+def chains(node: NodeNetwork) -> tuple[Chain, ...]:
+    judged = inet_chain(
+        _CHAIN,
+        None,
+        rule(mark.masked(MARK_SPOOF_CHECKED, 0), DROP),
+        rule(daddr(4).is_(LOOPBACK), DROP),
+        rule(clear_mark(MARK_SPOOF_CHECKED)),
+    )
+    entrances = [rule(iifname.is_(POD_LINKS), jump(_CHAIN))]
+    if node.mode is Mode.BRIDGE:
+        entrances.insert(0, rule(from_pods(node), jump(_CHAIN)))
+    early = inet_chain("early-prerouting", Hook("filter", "prerouting", -310), *entrances)
+    return (judged, early, _translated(node)) if node.mode is Mode.BRIDGE else (judged, early)
+
+
+def _translated(node: NodeNetwork) -> Chain:
+    """Tells the bridge, after destination NAT, which frames it may pass between ports."""
+    pass_between = rule(from_pods(node), ct_status.has("dnat"), add_mark(MARK_DNAT_BRIDGED))
+    return inet_chain("late-prerouting", Hook("filter", "prerouting", -90), pass_between)

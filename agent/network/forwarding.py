@@ -1,0 +1,57 @@
+"""Turning the node into a router, and back.
+
+What was off before is written down in the run directory first (it lives as long as the settings do: until
+reboot), so that `down` can restore it and a restarted agent still knows that it was us who turned it on.
+IPv6 forwarding makes the kernel ignore router advertisements where accept_ra is 1: an uplink that lives by them
+would lose its default route, so 1 becomes 2 first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.kernel import sysctl
+from agent.kernel.sysctl import Sysctl
+
+_FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+_RECORD = "settings-before.json"
+
+
+def ensure(run_dir: Path, families: Sequence[int], uplinks: Sequence[str]) -> bool:
+    """Forwarding on for the families. True if it was the agent, now or before, who turned it on for any of them."""
+    before = load(run_dir)
+    wanted = [Sysctl(_FORWARDING[family], "1") for family in families]
+    if 6 in families:
+        keep = (f"net/ipv6/conf/{name}/accept_ra" for name in uplinks)
+        wanted = [Sysctl(name, "2") for name in keep if sysctl.read(name) == "1"] + wanted
+    changes = {setting.name: value for setting in wanted if (value := sysctl.read(setting.name)) not in (setting.value, None)}
+    if changes:
+        before = {**changes, **before}
+        _save(run_dir, before)
+    for setting in wanted:
+        sysctl.ensure(setting)
+    return any(name in before for name in _FORWARDING.values())
+
+
+def restore(run_dir: Path) -> None:
+    """Put back what `ensure` changed; forwarding first, router advertisements last."""
+    for name, value in sorted(load(run_dir).items(), key=lambda item: item[0] not in _FORWARDING.values()):
+        sysctl.ensure(Sysctl(name, value, is_optional=True))
+    (run_dir / _RECORD).unlink(missing_ok=True)
+
+
+def load(run_dir: Path) -> dict[str, str]:
+    try:
+        found: dict[str, str] = json.loads((run_dir / _RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _save(run_dir: Path, before: dict[str, str]) -> None:
+    half = run_dir / f".{_RECORD}"
+    half.write_text(json.dumps(before), encoding="utf-8")
+    os.replace(half, run_dir / _RECORD)

@@ -1,0 +1,295 @@
+"""Pod interfaces from promise to removal: leases, links and firewall elements kept in step.
+
+An attach promises addresses and ports under one lock (microseconds), then works without it: the record goes to the
+disk while links and firewall are built, and the caller hears of success when all of it is done. On any error
+everything is taken back. Killed in between, the next start finds either a record without a finished link or a link
+without a record, and removes it (reconcile.py). Detach answers when the link is gone; the addresses wait in
+quarantine until their connections are flushed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+from loguru import logger
+
+from agent import teardown
+from agent.config import Mode
+from agent.errors import AlreadyExists, InvalidObject, KernelError, NotFound, PodwrightError
+from agent.kernel import conntrack, netns
+from agent.kernel.host import Host
+from agent.network import datapath, hostports, node, reconcile
+from agent.network.address_range import RangeUsage
+from agent.network.hostports import HostPorts
+from agent.network.ipam import Ipam
+from agent.network.node import NodeNetwork
+from agent.network.request import AttachRequest, AttachResult, InterfaceAddress
+from agent.network.tables import Tables
+from agent.objects.attachment import Attachment, AttachmentKey, NetnsIdentity
+from agent.objects.meta import IPAddress, ObjectMeta
+from agent.store.base import Store
+
+_FIRST_IFINDEX = 0x100000
+"""Far above what the kernel counts up to, so that the indexes we choose are free."""
+_LAST_IFINDEX = 0x3FFFFFFE
+
+
+class NetworkManager:
+    """`boot_id` is /proc/sys/kernel/random/boot_id. Call start() before anything else."""
+
+    def __init__(self, network: NodeNetwork, *, host: Host, tables: Tables, store: Store, boot_id: str) -> None:
+        self.network = network
+        self._host, self._tables, self._store, self._boot_id = host, tables, store, boot_id
+        self._lock = threading.Lock()
+        self._ipam = Ipam(network.pod_cidrs, reserved=network.node_ips)
+        self._ports = HostPorts()
+        self._attachments: dict[AttachmentKey, Attachment] = {}
+        self._lost: set[str] = set()
+        self._busy: set[AttachmentKey] = set()
+        self._free = threading.Condition(self._lock)
+        self._next_index = _FIRST_IFINDEX
+        self._bridge_index = 0
+        self._cleaners = ThreadPoolExecutor(1, thread_name_prefix="conntrack")
+
+    # -- start ------------------------------------------------------------------------------------------------
+
+    def start(self) -> tuple[Attachment, ...]:
+        """Bring the node's side up and take over what an earlier agent left. Returns the attachments that are lost:
+        their records are kept for the caller, who rebuilds its own pods and detaches the rest."""
+        self._ensure_node()
+        records = [found for found in self._store.list("Attachment")[0] if isinstance(found, Attachment)]
+        recovery = reconcile.plan(records, self._host.list_links(), self._boot_id)
+        for attachment in (*recovery.alive, *recovery.dead):
+            self._take_over(attachment)
+        self._tables.start(recovery.alive)
+        for leftover in recovery.leftovers:
+            logger.info("removing leftover link {} ({})", leftover.name, leftover.alias or "no alias")
+            self._host.remove_link(leftover.index)
+        self._lost = {attachment.metadata.name for attachment in recovery.dead}
+        logger.info("network {} is up: {}", self.network.mode, recovery)
+        return recovery.dead
+
+    def _ensure_node(self) -> None:
+        self._host.ensure_settings(datapath.node_settings(self.network))
+        if self.network.mode is Mode.ROUTED:
+            self._host.apply(datapath.routed_requests(self.network))
+            return
+        self._host.apply(datapath.bridge_links(self.network))
+        bridge = self._host.find_link(self.network.bridge)
+        if bridge is None or bridge.kind != "bridge":
+            raise AlreadyExists(f"link {self.network.bridge} exists and is no bridge", hint="choose another name with network.bridge")
+        self._bridge_index = bridge.index
+        self._host.apply(datapath.bridge_addresses(self.network, bridge.index))
+
+    def _take_over(self, attachment: Attachment) -> None:
+        with self._lock:
+            outside = self._ipam.restore(attachment.attachment_key, attachment.addresses)
+            self._ports.reserve(attachment)
+            self._attachments[attachment.attachment_key] = attachment
+            self._next_index = max(self._next_index, attachment.host_ifindex + 2)
+        if outside:
+            logger.warning("{} keeps addresses outside today's pod CIDRs: {}", hostports.describe(attachment), outside)
+
+    # -- attach -----------------------------------------------------------------------------------------------
+
+    def attach(self, request: AttachRequest) -> Attachment:
+        """Give the namespace its interface. All or nothing. Raises AlreadyExists, Exhausted, InvalidObject, KernelError."""
+        fd = netns.open_network(request.netns)
+        try:
+            if netns.is_own(request.netns):
+                raise InvalidObject(f"netns {request.netns} is the node's own network namespace")
+            with self._exclusive(request.key), ExitStack() as undo:
+                attachment = self._promise(request, os.fstat(fd).st_ino)
+                undo.callback(self._take_back, attachment)
+                saved = self._store.create_soon(attachment)
+                undo.callback(self._forget, attachment)
+                self._build(attachment, fd, undo)
+                saved.result()
+                undo.pop_all()
+        finally:
+            os.close(fd)
+        return attachment
+
+    def _promise(self, request: AttachRequest, inode: int) -> Attachment:
+        """Reserve addresses, ports and link indexes; nothing is done yet."""
+        key = request.key
+        if hostports.conflicts_within(request.ports):
+            raise InvalidObject(f"ports of {key.container_id} name one hostPort twice")
+        with self._lock:
+            if key in self._attachments:
+                raise AlreadyExists(f"interface {key.ifname} of container {key.container_id} is attached already", hint="send DEL first")
+            addresses = self._allocate(request)
+            attachment = Attachment(
+                metadata=ObjectMeta(name=key.digest),
+                network=key.network,
+                container_id=key.container_id,
+                ifname=key.ifname,
+                netns=NetnsIdentity(path=request.netns, inode=inode),
+                boot_id=self._boot_id,
+                pod=request.pod,
+                addresses=addresses,
+                mac=request.mac or node.mac_of(addresses),
+                mtu=self.network.mtu,
+                host_ifname=datapath.host_ifname(key),
+                host_ifindex=self._take_index(),
+                ports=request.ports,
+                bandwidth=request.bandwidth,
+            )
+            try:
+                self._ports.reserve(attachment)
+            except AlreadyExists:
+                self._ipam.release(key)
+                raise
+            self._attachments[key] = attachment
+        return attachment
+
+    def _allocate(self, request: AttachRequest) -> tuple[IPAddress, ...]:
+        if request.addresses:
+            return self._ipam.claim(request.key, request.addresses)
+        if request.ranges:
+            return self._ipam.allocate_from(request.key, request.ranges)
+        return self._ipam.allocate(request.key)
+
+    def _take_index(self) -> int:
+        index = self._next_index
+        self._next_index = index + 2 if index + 2 < _LAST_IFINDEX else _FIRST_IFINDEX
+        return index
+
+    def _build(self, attachment: Attachment, fd: int, undo: ExitStack) -> None:
+        change = datapath.attach(self.network, attachment, netns_fd=fd, bridge_index=self._bridge_index)
+        undo.callback(self._host.remove_link, attachment.host_ifindex)
+        try:
+            self._host.apply(change.host)
+        except KernelError as error:
+            raise _explained(error, attachment) from error
+        undo.callback(self._tables.remove, attachment)
+        self._tables.add(attachment)
+        self._host.apply_in_pod(fd, change.pod_settings, change.pod)
+
+    def _take_back(self, attachment: Attachment) -> None:
+        with self._lock:
+            self._attachments.pop(attachment.attachment_key, None)
+            self._ports.release(attachment)
+            self._ipam.release(attachment.attachment_key)
+
+    def _forget(self, attachment: Attachment) -> None:
+        self._store.delete(attachment.key)
+
+    # -- detach -----------------------------------------------------------------------------------------------
+
+    def detach(self, key: AttachmentKey) -> None:
+        """Absence is success. When it returns, the link is gone and addresses and ports are free for others."""
+        with self._exclusive(key):
+            attachment = self._attachments.get(key)
+            if attachment is None:
+                return
+            forgotten = self._store.delete_soon(attachment.key)
+            teardown.run_all(
+                (
+                    lambda: self._tables.remove(attachment),
+                    lambda: self._host.remove_link(attachment.host_ifindex),
+                    lambda: self._host.apply(datapath.detach(attachment, self._bridge_index)),
+                    forgotten.result,
+                )
+            )
+            with self._lock:
+                del self._attachments[key]
+                self._lost.discard(attachment.metadata.name)
+                self._ports.release(attachment)
+                addresses = self._ipam.release(key, quarantine=True)
+        self._cleaners.submit(self._flush, addresses)
+
+    def _flush(self, addresses: Sequence[IPAddress]) -> None:
+        """Connections of a dead pod must not meet the next holder of its address."""
+        try:
+            conntrack.flush(addresses)
+        except PodwrightError as error:
+            logger.warning("cannot flush connections of {}: {}", addresses, error)
+        with self._lock:
+            self._ipam.end_quarantine(addresses)
+
+    # -- questions --------------------------------------------------------------------------------------------
+
+    def get(self, key: AttachmentKey) -> Attachment | None:
+        return self._attachments.get(key)
+
+    def is_standing(self, attachment: Attachment) -> bool:
+        """False for one that was found lost at start and not yet been made again."""
+        return attachment.metadata.name not in self._lost
+
+    def is_alive(self, key: AttachmentKey) -> bool:
+        """The host veth is there; it goes with the pod's namespace. Paths and inodes are only hints."""
+        attachment = self._attachments.get(key)
+        return attachment is not None and self.is_standing(attachment) and self._host.find_link(attachment.host_ifname) is not None
+
+    def check(self, key: AttachmentKey, path: str) -> Attachment:
+        """The attachment, after link and namespace were looked at. Raises NotFound, InvalidObject."""
+        attachment = self._attachments.get(key)
+        if attachment is None:
+            raise NotFound(f"interface {key.ifname} of container {key.container_id} is not attached to network {key.network}")
+        if netns.identity(path).inode != attachment.netns.inode:
+            raise InvalidObject(f"{path} is not the namespace that {key.ifname} of container {key.container_id} was attached in")
+        found = self._host.find_link(attachment.host_ifname)
+        if found is None or not found.is_up:
+            raise NotFound(f"link {attachment.host_ifname} of {hostports.describe(attachment)} is {'down' if found else 'gone'}")
+        return attachment
+
+    def keys(self, network: str) -> tuple[AttachmentKey, ...]:
+        return tuple(key for key in list(self._attachments) if key.network == network)
+
+    def usage(self) -> tuple[RangeUsage, ...]:
+        with self._lock:
+            return self._ipam.usage()
+
+    def result_of(self, attachment: Attachment) -> AttachResult:
+        return result(self.network, attachment)
+
+    def close(self) -> None:
+        self._cleaners.shutdown()
+
+    @contextmanager
+    def _exclusive(self, key: AttachmentKey) -> Iterator[None]:
+        """One operation per interface at a time: a DEL waits for the ADD that is under way."""
+        with self._free:
+            while key in self._busy:
+                self._free.wait()
+            self._busy.add(key)
+        try:
+            yield
+        finally:
+            with self._free:
+                self._busy.discard(key)
+                self._free.notify_all()
+
+
+def result(network: NodeNetwork, attachment: Attachment) -> AttachResult:
+    is_bridge = network.mode is Mode.BRIDGE
+    return AttachResult(
+        ifname=attachment.ifname,
+        mac=attachment.mac,
+        mtu=attachment.mtu,
+        netns=attachment.netns.path,
+        host_ifname=attachment.host_ifname,
+        host_mac=datapath.host_mac(network, attachment.attachment_key),
+        bridge=network.bridge if is_bridge else "",
+        bridge_mac=network.bridge_mac if is_bridge else "",
+        addresses=tuple(
+            InterfaceAddress(address, address.max_prefixlen, network.gateway(address.version, address)) for address in attachment.addresses
+        ),
+    )
+
+
+def _explained(error: KernelError, attachment: Attachment) -> PodwrightError:
+    """The errors of link creation that a caller can do something about."""
+    if error.errno == errno.EEXIST:
+        return AlreadyExists(
+            f"interface {attachment.ifname} exists already in {attachment.netns.path}", hint="delete it or use another CNI_IFNAME"
+        )
+    if error.errno == errno.EXFULL:
+        return KernelError(error.errno, error.request, "a bridge has 1023 ports at most; use network.mode routed")
+    return error

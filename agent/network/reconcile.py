@@ -1,0 +1,48 @@
+"""What a fresh agent makes of the attachments it finds on record and the links it finds in the kernel. Pure.
+
+An attachment is alive when the boot is the same and its host veth is there, recognised by name and by the alias we
+wrote; paths and inodes of namespaces are only hints, they can be reused. A dead one of a runtime's container is
+given back; a pod of our own is built again in its namespace. A veth of ours that nobody has on record is a
+leftover of an attach that never answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agent.kernel.link import Link
+from agent.network import datapath
+from agent.network.node import POD_LINK_PREFIX
+from agent.objects.attachment import Attachment
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """`alive` keep, `dead` give back, `leftovers` delete."""
+
+    alive: tuple[Attachment, ...]
+    dead: tuple[Attachment, ...]
+    leftovers: tuple[Link, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.alive)} attachments alive, {len(self.dead)} dead, {len(self.leftovers)} leftover links"
+
+
+def plan(attachments: Iterable[Attachment], links: Sequence[Link], boot_id: str) -> Recovery:
+    ours = {link.name: link for link in links if link.name.startswith(POD_LINK_PREFIX)}
+    alive: list[Attachment] = []
+    dead: list[Attachment] = []
+    for attachment in attachments:
+        found = ours.get(attachment.host_ifname)
+        if found is not None and attachment.boot_id == boot_id and _is_of(found, attachment):
+            alive.append(attachment)
+        else:
+            dead.append(attachment)
+    known = {attachment.host_ifname for attachment in alive}
+    return Recovery(tuple(alive), tuple(dead), tuple(link for name, link in sorted(ours.items()) if name not in known))
+
+
+def _is_of(found: Link, attachment: Attachment) -> bool:
+    """Killed between creating a link and naming its owner: not a finished attachment."""
+    return found.index == attachment.host_ifindex and datapath.attachment_of_alias(found.alias) == attachment.metadata.name

@@ -1,0 +1,94 @@
+"""What the agent makes of an object before it is stored: names, finalizers, the API server's defaults, and what may change.
+
+Pure: the node's name and a source of random suffixes come in as arguments. Most defaults are those of the types
+themselves; here is only what depends on other fields. Which changes are refused is in immutable.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from agent.objects.container import Container, ContainerPort
+from agent.objects.deployment import Deployment, RollingUpdate, StrategyType
+from agent.objects.immutable import refuse_forbidden_changes
+from agent.objects.meta import Object
+from agent.objects.namespace import NAME_LABEL, Namespace
+from agent.objects.pod import SANDBOX_FINALIZER, Pod, PodSpec
+from agent.objects.quantity import Quantity
+
+ObjectT = TypeVar("ObjectT", bound=Object)
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_LONGEST_PREFIX = 58
+
+
+def random_suffix() -> str:
+    """Five letters, as Kubernetes gives to generateName."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(5))
+
+
+def admit(new: ObjectT, old: Object | None = None, *, node_name: str, suffix: Callable[[], str] = random_suffix) -> ObjectT:
+    """`new` as it is to be stored on the node `node_name`; `old` is what it replaces, None on creation. Raises InvalidObject."""
+    named = _named(new, suffix)
+    default = _DEFAULTS.get(type(named))
+    admitted = named if default is None else default(named, node_name)
+    if old is not None:
+        refuse_forbidden_changes(admitted, old, node_name)
+    return admitted
+
+
+def _named(thing: ObjectT, suffix: Callable[[], str]) -> ObjectT:
+    metadata = thing.metadata
+    if metadata.name or not metadata.generate_name:
+        return thing
+    return replace(thing, metadata=replace(metadata, name=metadata.generate_name[:_LONGEST_PREFIX] + suffix()))
+
+
+def _namespace(namespace: Namespace, _: str) -> Namespace:
+    """Selectors can name a namespace by its label."""
+    metadata = namespace.metadata
+    return replace(namespace, metadata=replace(metadata, labels={**metadata.labels, NAME_LABEL: metadata.name}))
+
+
+def _pod(pod: Pod, node_name: str) -> Pod:
+    """A pod of another node has no sandbox here, so nothing here may hold up its deletion."""
+    spec, metadata = _pod_spec(pod.spec), pod.metadata
+    is_ours = spec.node_name in ("", node_name)
+    if is_ours and metadata.deletion_timestamp is None and SANDBOX_FINALIZER not in metadata.finalizers:
+        metadata = replace(metadata, finalizers=(*metadata.finalizers, SANDBOX_FINALIZER))
+    return replace(pod, spec=spec, metadata=metadata)
+
+
+def _pod_spec(spec: PodSpec) -> PodSpec:
+    return replace(
+        spec,
+        containers=tuple(_container(container, spec.host_network) for container in spec.containers),
+        init_containers=tuple(_container(container, spec.host_network) for container in spec.init_containers),
+        service_account_name=spec.service_account_name or spec.service_account,
+    )
+
+
+def _container(container: Container, host_network: bool) -> Container:
+    """A limit without a request is also the request; on the host's network a port is a host port."""
+    resources = container.resources
+    requests: dict[str, Quantity] = {**resources.limits, **resources.requests}
+    ports = tuple(_host_network_port(port) for port in container.ports) if host_network else container.ports
+    return replace(container, resources=replace(resources, requests=requests), ports=ports)
+
+
+def _host_network_port(port: ContainerPort) -> ContainerPort:
+    return replace(port, host_port=port.host_port or port.container_port)
+
+
+def _deployment(deployment: Deployment, _: str) -> Deployment:
+    """The template is left as it was written: its hash must not change with our defaults."""
+    strategy = deployment.spec.strategy
+    if strategy.type is StrategyType.RECREATE or strategy.rolling_update is not None:
+        return deployment
+    return replace(deployment, spec=replace(deployment.spec, strategy=replace(strategy, rolling_update=RollingUpdate())))
+
+
+_DEFAULTS: dict[type[Object], Callable[[Any, str], Any]] = {Namespace: _namespace, Pod: _pod, Deployment: _deployment}

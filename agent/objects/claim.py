@@ -1,0 +1,35 @@
+"""A request for storage (core/v1 PersistentVolumeClaimSpec), as a claim's spec and inside ephemeral volumes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from agent.objects.meta import Value
+from agent.objects.quantity import Quantity
+from agent.objects.reference import TypedLocalObjectReference, TypedObjectReference
+from agent.objects.selector import LabelSelector
+
+
+class AccessMode(StrEnum):
+    READ_WRITE_ONCE = "ReadWriteOnce"
+    READ_ONLY_MANY = "ReadOnlyMany"
+    READ_WRITE_MANY = "ReadWriteMany"
+    READ_WRITE_ONCE_POD = "ReadWriteOncePod"
+
+
+class VolumeResources(Value, frozen=True):
+    limits: dict[str, Quantity] = {}
+    requests: dict[str, Quantity] = {}
+
+
+class PersistentVolumeClaimSpec(Value, frozen=True):
+    access_modes: tuple[AccessMode, ...] = ()
+    selector: LabelSelector | None = None
+    resources: VolumeResources = VolumeResources()
+    volume_name: str = ""
+    storage_class_name: str | None = None
+    volume_mode: Literal["Filesystem", "Block"] | None = None
+    data_source: TypedLocalObjectReference | None = None
+    data_source_ref: TypedObjectReference | None = None
+    volume_attributes_class_name: str | None = None

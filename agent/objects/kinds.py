@@ -1,0 +1,125 @@
+"""Every kind the agent can hold, and the words by which people name it.
+
+A kind is typed as soon as something acts on it. The others are stored as Opaque, so that any ordinary
+manifest can be applied as a whole, with a warning for what has no effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from agent.errors import InvalidObject
+from agent.objects.attachment import Attachment
+from agent.objects.deployment import Deployment
+from agent.objects.meta import Object
+from agent.objects.namespace import Namespace
+from agent.objects.node import Node
+from agent.objects.opaque import Opaque
+from agent.objects.pod import Pod
+
+
+@dataclass(frozen=True, slots=True)
+class KindInfo:
+    """`is_internal`: the agent's own record, which users cannot apply."""
+
+    kind: str
+    plural: str
+    short_names: tuple[str, ...]
+    api_versions: tuple[str, ...]
+    namespaced: bool
+    type: type[Object]
+    is_internal: bool = False
+
+    @property
+    def singular(self) -> str:
+        return self.kind.lower()
+
+    @property
+    def is_acted_on(self) -> bool:
+        return self.type is not Opaque
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every word a command line may use for it."""
+        return (self.plural, self.singular, *self.short_names)
+
+
+_ACTED_ON = (
+    KindInfo("Namespace", "namespaces", ("ns",), ("v1",), False, Namespace),
+    KindInfo("Node", "nodes", ("no",), ("v1",), False, Node),
+    KindInfo("Pod", "pods", ("po",), ("v1",), True, Pod),
+    KindInfo("Deployment", "deployments", ("deploy",), ("apps/v1",), True, Deployment),
+    KindInfo("Attachment", "attachments", (), ("podwright.io/v1",), False, Attachment, is_internal=True),
+)
+
+# kind, plural, short names, API versions
+_KEPT_IN_NAMESPACES = (
+    ("ConfigMap", "configmaps", "cm", "v1"),
+    ("ControllerRevision", "controllerrevisions", "", "apps/v1"),
+    ("CronJob", "cronjobs", "cj", "batch/v1"),
+    ("DaemonSet", "daemonsets", "ds", "apps/v1"),
+    ("Endpoints", "endpoints", "ep", "v1"),
+    ("EndpointSlice", "endpointslices", "", "discovery.k8s.io/v1"),
+    ("Event", "events", "ev", "v1 events.k8s.io/v1"),
+    ("HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", "autoscaling/v2 autoscaling/v1"),
+    ("Ingress", "ingresses", "ing", "networking.k8s.io/v1"),
+    ("Job", "jobs", "", "batch/v1"),
+    ("Lease", "leases", "", "coordination.k8s.io/v1"),
+    ("LimitRange", "limitranges", "limits", "v1"),
+    ("NetworkPolicy", "networkpolicies", "netpol", "networking.k8s.io/v1"),
+    ("PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "v1"),
+    ("PodDisruptionBudget", "poddisruptionbudgets", "pdb", "policy/v1"),
+    ("PodTemplate", "podtemplates", "", "v1"),
+    ("ReplicaSet", "replicasets", "rs", "apps/v1"),
+    ("ReplicationController", "replicationcontrollers", "rc", "v1"),
+    ("ResourceQuota", "resourcequotas", "quota", "v1"),
+    ("Role", "roles", "", "rbac.authorization.k8s.io/v1"),
+    ("RoleBinding", "rolebindings", "", "rbac.authorization.k8s.io/v1"),
+    ("Secret", "secrets", "", "v1"),
+    ("Service", "services", "svc", "v1"),
+    ("ServiceAccount", "serviceaccounts", "sa", "v1"),
+    ("StatefulSet", "statefulsets", "sts", "apps/v1"),
+    ("VolumeSnapshot", "volumesnapshots", "vs", "snapshot.storage.k8s.io/v1"),
+)
+_KEPT_CLUSTER_WIDE = (
+    ("ClusterRole", "clusterroles", "", "rbac.authorization.k8s.io/v1"),
+    ("ClusterRoleBinding", "clusterrolebindings", "", "rbac.authorization.k8s.io/v1"),
+    ("CSIDriver", "csidrivers", "", "storage.k8s.io/v1"),
+    ("CSINode", "csinodes", "", "storage.k8s.io/v1"),
+    ("CustomResourceDefinition", "customresourcedefinitions", "crd crds", "apiextensions.k8s.io/v1"),
+    ("IngressClass", "ingressclasses", "", "networking.k8s.io/v1"),
+    ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "", "admissionregistration.k8s.io/v1"),
+    ("PersistentVolume", "persistentvolumes", "pv", "v1"),
+    ("PriorityClass", "priorityclasses", "pc", "scheduling.k8s.io/v1"),
+    ("RuntimeClass", "runtimeclasses", "", "node.k8s.io/v1"),
+    ("StorageClass", "storageclasses", "sc", "storage.k8s.io/v1"),
+    ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "", "admissionregistration.k8s.io/v1"),
+    ("VolumeAttachment", "volumeattachments", "", "storage.k8s.io/v1"),
+    ("VolumeSnapshotClass", "volumesnapshotclasses", "vsclass", "snapshot.storage.k8s.io/v1"),
+)
+
+
+def _kept(kind: str, plural: str, short_names: str, api_versions: str, namespaced: bool) -> KindInfo:
+    return KindInfo(kind, plural, tuple(short_names.split()), tuple(api_versions.split()), namespaced, Opaque)
+
+
+_TABLE = (
+    *_ACTED_ON,
+    *(_kept(*row, True) for row in _KEPT_IN_NAMESPACES),
+    *(_kept(*row, False) for row in _KEPT_CLUSTER_WIDE),
+)
+
+KINDS: Mapping[str, KindInfo] = MappingProxyType({info.kind: info for info in _TABLE})
+_BY_WORD = {word: info for info in _TABLE for word in info.words}
+
+
+def kind_of_word(word: str) -> KindInfo:
+    """The kind a person means by "po", "pods", "Pod", "deployments.apps". Raises InvalidObject with a suggestion."""
+    plain = word.lower().partition(".")[0]
+    if plain in _BY_WORD:
+        return _BY_WORD[plain]
+    near = difflib.get_close_matches(plain, [*_BY_WORD], 1)
+    raise InvalidObject(f'unknown kind "{word}"' + (f', did you mean "{near[0]}"?' if near else ""), hint="pods, deployments, nodes …")

@@ -1,0 +1,233 @@
+"""How to run one program in a pod, as a value: the agent plans, sandbox/enter.py acts.
+
+The plan is complete: enter.py, which runs as root in a process of its own, asks nothing and decides nothing. Containers
+have no image here, so the program comes from the node's /usr; what a pod's fields say about user, groups, privileges,
+environment, directory and volumes is honoured. What cannot be is refused, or told in `warnings`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from agent.errors import InvalidObject, NotFound
+from agent.kernel.libc import CAPABILITIES
+from agent.objects.container import Container, EnvVar
+from agent.objects.pod import Pod
+from agent.objects.security import SecurityContext
+
+_DEFAULT_CAPABILITIES = (
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "NET_RAW"),
+    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+)
+"""What container runtimes give, without MKNOD: no device cgroup guards what it makes."""
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_HOST_DIRECTORIES = ("/usr", "/etc")
+_OWN_ETC_FILES = ("hosts", "hostname", "resolv.conf")
+_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
+
+
+class Bind(msgspec.Struct, frozen=True, kw_only=True):
+    """`source` on the node, shown at `target` in the pod. `propagation` has Kubernetes' names."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    propagation: str = "None"
+
+
+class ExecPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """`namespaces`: paths by kind; `cgroup_files`: the program writes 0 into each; `groups`: all but `gid`'s own."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    working_directory: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    capabilities: tuple[str, ...]
+    no_new_privileges: bool
+    namespaces: dict[str, str]
+    cgroup_files: tuple[str, ...]
+    binds: tuple[Bind, ...]
+    read_only_root: bool
+    unmask_proc: bool
+    detach: bool
+    log_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecOptions:
+    """What the caller of `exec` says; empty means "as the container says"."""
+
+    argv: tuple[str, ...] = ()
+    container: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    detach: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PodPaths:
+    """Where the pod's things are on the node. `volumes` maps a volume's name to its directory; `shm` is a tmpfs all
+    programs of the pod share; `etc` holds hosts, hostname, resolv.conf; a hostNetwork pod has no `net` namespace."""
+
+    namespaces: Mapping[str, Path]
+    cgroup_files: tuple[Path, ...]
+    etc: Path
+    shm: Path
+    logs: Path
+    volumes: Mapping[str, Path] = field(default_factory=dict)
+
+
+def exec_plan(pod: Pod, options: ExecOptions, paths: PodPaths) -> tuple[ExecPlan, tuple[str, ...]]:
+    """The plan, and what a user should know of what it leaves out. Raises InvalidObject, NotFound."""
+    container = container_of(pod, options.container)
+    context = container.security_context or SecurityContext()
+    environment, warnings = _environment(pod, container, options)
+    uid, gid = _user(pod, container, context)
+    privileged = bool(context.privileged)
+    plan = ExecPlan(
+        argv=_argv(pod, container, options, environment),
+        environment=environment,
+        working_directory=container.working_dir or "/",
+        uid=uid,
+        gid=gid,
+        groups=_groups(pod, gid),
+        capabilities=CAPABILITIES if privileged else _capabilities(container, context),
+        no_new_privileges=context.allow_privilege_escalation is False,
+        namespaces={kind: str(path) for kind, path in paths.namespaces.items()},
+        cgroup_files=tuple(str(path) for path in paths.cgroup_files),
+        binds=(*_node_binds(paths), *_volume_binds(container, paths)),
+        read_only_root=bool(context.read_only_root_filesystem),
+        unmask_proc=privileged or context.proc_mount == "Unmasked",
+        detach=options.detach,
+        log_file=str(paths.logs / f"exec-{container.name}.log"),
+    )
+    return plan, warnings
+
+
+def container_of(pod: Pod, name: str) -> Container:
+    """The container called `name`; the first one if no name is given."""
+    if not name:
+        return pod.spec.containers[0]
+    for container in (*pod.spec.containers, *pod.spec.init_containers):
+        if container.name == name:
+            return container
+    names = ", ".join(container.name for container in pod.spec.containers)
+    raise NotFound(f"pod {pod.metadata.namespace}/{pod.metadata.name} has no container {name}", hint=f"it has: {names}")
+
+
+def _argv(pod: Pod, container: Container, options: ExecOptions, environment: Mapping[str, str]) -> tuple[str, ...]:
+    if options.argv:
+        return options.argv
+    if not container.command:
+        raise InvalidObject(
+            f"container {container.name} of pod {pod.metadata.namespace}/{pod.metadata.name} has no command, and images are not read",
+            hint=f"say what to run: podwright exec {pod.metadata.name} -- COMMAND",
+        )
+    return tuple(_expand(word, environment) for word in (*container.command, *container.args))
+
+
+def _environment(pod: Pod, container: Container, options: ExecOptions) -> tuple[dict[str, str], tuple[str, ...]]:
+    environment = {"PATH": _DEFAULT_PATH, "HOSTNAME": pod.spec.hostname or pod.metadata.name, "HOME": "/"}
+    warnings = [f"spec.containers[{container.name}].envFrom is not supported: its variables are missing"] if container.env_from else []
+    for variable in container.env:
+        value = _value(pod, variable, environment)
+        if value is None:
+            warnings.append(f"spec.containers[{container.name}].env[{variable.name}].valueFrom is not supported: the variable is missing")
+        else:
+            environment[variable.name] = value
+    return {**environment, **options.environment}, tuple(warnings)
+
+
+def _value(pod: Pod, variable: EnvVar, known: Mapping[str, str]) -> str | None:
+    if variable.value_from is None:
+        return _expand(variable.value, known)
+    reference = variable.value_from.field_ref
+    return _field(pod, reference.field_path) if reference else None
+
+
+def _field(pod: Pod, path: str) -> str | None:
+    """The downward fields that are known without a volume or another object."""
+    known = {
+        "metadata.name": pod.metadata.name,
+        "metadata.namespace": pod.metadata.namespace,
+        "metadata.uid": pod.metadata.uid,
+        "spec.nodeName": pod.spec.node_name,
+        "spec.serviceAccountName": pod.spec.service_account_name or "default",
+        **{f"metadata.labels['{name}']": value for name, value in pod.metadata.labels.items()},
+        **{f"metadata.annotations['{name}']": value for name, value in pod.metadata.annotations.items()},
+    }
+    return known.get(path)
+
+
+def _expand(text: str, known: Mapping[str, str]) -> str:
+    """$(NAME) is replaced if the name is known; $$ is one dollar."""
+
+    def replace(match: re.Match[str]) -> str:
+        return "$" if match[0] == "$$" else known.get(match[1], match[0])
+
+    return _REFERENCE.sub(replace, text)
+
+
+def _user(pod: Pod, container: Container, context: SecurityContext) -> tuple[int, int]:
+    of_pod = pod.spec.security_context
+    uid = _first(context.run_as_user, of_pod.run_as_user, 0)
+    gid = _first(context.run_as_group, of_pod.run_as_group, 0)
+    if uid == 0 and _first(context.run_as_non_root, of_pod.run_as_non_root, False):
+        raise InvalidObject(
+            f"container {container.name} must not run as root (runAsNonRoot), but nothing says as whom",
+            hint="set securityContext.runAsUser",
+        )
+    return uid, gid
+
+
+def _groups(pod: Pod, gid: int) -> tuple[int, ...]:
+    context = pod.spec.security_context
+    wanted = [gid, *([context.fs_group] if context.fs_group is not None else []), *context.supplemental_groups]
+    return tuple(dict.fromkeys(wanted))
+
+
+def _capabilities(container: Container, context: SecurityContext) -> tuple[str, ...]:
+    change = context.capabilities
+    if change is None:
+        return _DEFAULT_CAPABILITIES
+    add, drop = ({name.upper().removeprefix("CAP_") for name in names} for names in (change.add, change.drop))
+    unknown = sorted((add | drop) - {*CAPABILITIES, "ALL"})
+    if unknown:
+        raise InvalidObject(f"container {container.name}: securityContext.capabilities names an unknown one: {', '.join(unknown)}")
+    base = set(CAPABILITIES) if "ALL" in add else set() if "ALL" in drop else set(_DEFAULT_CAPABILITIES)
+    chosen = (base - drop) | (add - {"ALL"})
+    return tuple(name for name in CAPABILITIES if name in chosen)
+
+
+def _node_binds(paths: PodPaths) -> Iterator[Bind]:
+    for directory in _HOST_DIRECTORIES:
+        yield Bind(source=directory, target=directory, read_only=True)
+    for name in _OWN_ETC_FILES:
+        yield Bind(source=str(paths.etc / name), target=f"/etc/{name}", read_only=True)
+    yield Bind(source=str(paths.shm), target="/dev/shm")  # noqa: S108 - in the pod
+
+
+def _volume_binds(container: Container, paths: PodPaths) -> Iterator[Bind]:
+    for number, mount in enumerate(container.volume_mounts):
+        where = f"spec.containers[{container.name}].volumeMounts[{number}]"
+        if mount.name not in paths.volumes:
+            raise InvalidObject(f"{where}: volume {mount.name} is not mounted on this node")
+        if mount.sub_path or mount.sub_path_expr:
+            raise InvalidObject(f"{where}.subPath is not supported yet", hint="mount the whole volume")
+        yield Bind(
+            source=str(paths.volumes[mount.name]),
+            target=mount.mount_path,
+            read_only=mount.read_only,
+            propagation=mount.mount_propagation.value,
+        )
+
+
+def _first(*choices: int | None) -> int:
+    """The first that was given (0 and False are given)."""
+    return next(choice for choice in choices if choice is not None)

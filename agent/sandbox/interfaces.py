@@ -1,0 +1,47 @@
+"""Pod interfaces on behalf of a container runtime: what the CNI verbs ask of the agent.
+
+The runtime owns the sandbox, so only the network (and later policy) of a pod is made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agent import teardown
+from agent.errors import NotFound
+from agent.network.manager import NetworkManager
+from agent.network.request import AttachRequest, AttachResult, Readiness
+from agent.objects.attachment import AttachmentKey
+from agent.objects.meta import IPAddress
+
+
+class RuntimeInterfaces:
+    """`is_ours(container_id)`: the attachment belongs to a standalone pod, which no runtime may collect."""
+
+    def __init__(self, network: NetworkManager, is_ours: Callable[[str], bool]) -> None:
+        self._network = network
+        self._is_ours = is_ours
+
+    def attach(self, request: AttachRequest) -> AttachResult:
+        return self._network.result_of(self._network.attach(request))
+
+    def detach(self, key: AttachmentKey) -> None:
+        self._network.detach(key)
+
+    def check(self, key: AttachmentKey, netns: str, addresses: Sequence[IPAddress]) -> None:
+        attachment = self._network.check(key, netns)
+        missing = [str(address) for address in addresses if address not in attachment.addresses]
+        if missing:
+            raise NotFound(f"{', '.join(missing)} is not leased to interface {key.ifname} of container {key.container_id}")
+
+    def collect(self, network: str, valid: frozenset[AttachmentKey] | None) -> None:
+        """Without a list only what is provably dead goes; a list is authoritative."""
+        candidates = [key for key in self._network.keys(network) if not self._is_ours(key.container_id)]
+        stale = (
+            [key for key in candidates if not self._network.is_alive(key)] if valid is None else [k for k in candidates if k not in valid]
+        )
+        teardown.run_all([lambda key=key: self._network.detach(key) for key in stale])  # type: ignore[misc]
+
+    def status(self, network: str) -> Readiness:
+        full = [str(usage) for usage in self._network.usage() if usage.free == 0]
+        return Readiness(problems=tuple(f"no free address in {each}" for each in full))

@@ -1,0 +1,248 @@
+"""Builds, reports and ends the sandboxes of this node's pods: namespaces, cgroup, network, name files.
+
+One call of `reconcile` brings one pod one step to where it should be, whatever state it is found in; the caller
+never runs two for one pod at once and repeats what raises. Everything is named after the pod's uid, so a
+pod that was deleted and made anew under its name never meets its predecessor's remains.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from loguru import logger
+
+from agent import teardown
+from agent.errors import Exhausted, NotFound, PodwrightError, Unavailable
+from agent.kernel import mount, netns, process
+from agent.kernel.cgroup import Cgroups, CgroupUsage
+from agent.network.manager import NetworkManager
+from agent.network.request import AttachRequest
+from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, PodReference, PortMapping
+from agent.objects.meta import IPAddress, Key
+from agent.objects.pod import Pod
+from agent.sandbox import execplan, files, lifecycle, resources, status
+from agent.sandbox.execplan import ExecOptions, PodPaths
+from agent.sandbox.lifecycle import FINALIZER, Step
+from agent.sandbox.status import Problem
+from agent.store.base import Store
+
+POD_IFNAME = "eth0"
+_ETC, _LOGS, _SHM = "etc", "logs", "shm"
+"""What a pod's directory holds; only these are ever deleted there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What of the node goes into its pods."""
+
+    name: str
+    addresses: tuple[IPAddress, ...]
+    namespaces_dir: Path
+    pods_dir: Path
+
+
+class SandboxManager:
+    def __init__(self, node: Node, *, store: Store, network: NetworkManager, cgroups: Cgroups, now: Callable[[], str]) -> None:
+        self._node, self._store, self._network, self._cgroups, self._now = node, store, network, cgroups, now
+        self._uids: dict[Key, str] = {}
+
+    def start(self, lost: Iterable[Attachment]) -> None:
+        """After the store is read: remove what belongs to pods that are no more. `lost` attachments of living pods
+        keep their addresses for the rebuild; all others are given back."""
+        netns.ensure_root(self._node.namespaces_dir)
+        netns.remove_half_made(self._node.namespaces_dir)
+        pods = {pod.metadata.uid: pod for pod in self._store.list("Pod")[0] if isinstance(pod, Pod)}
+        self._uids = {pod.key: uid for uid, pod in pods.items()}
+        for attachment in lost:
+            if attachment.network != self._network.network.name or attachment.container_id not in pods:
+                self._network.detach(attachment.attachment_key)
+        for uid in sorted(self._found_uids() - pods.keys()):
+            logger.info("removing what is left of pod {}", uid)
+            self._remove(uid)
+
+    def clear(self) -> None:
+        """Remove every sandbox of this node, on record or not, and what holds them. Not to be started again."""
+        removals = [lambda uid=uid: self._remove(uid) for uid in sorted(self._found_uids())]
+        teardown.run_all([*removals, self._cgroups.remove_parent, lambda: mount.remove_(self._node.namespaces_dir)])
+
+    def _found_uids(self) -> set[str]:
+        """Of every pod that something is there of."""
+        in_cgroups = {name.removeprefix("pod") for name in self._cgroups.list_()}
+        on_disk = {entry.name for entry in self._node.pods_dir.iterdir()} if self._node.pods_dir.is_dir() else set()
+        return {*netns.list_(self._node.namespaces_dir), *on_disk, *in_cgroups}
+
+    def reconcile(self, key: Key) -> float | None:
+        """One pod, one step. Raises what the caller shall retry; returns seconds after which to look again, if any."""
+        pod = self._store.find(key)
+        assert pod is None or isinstance(pod, Pod)
+        known = self._uids.get(key)
+        if known is not None and (pod is None or pod.metadata.uid != known):
+            self._remove(known)
+            del self._uids[key]
+        if pod is not None:
+            self._step(pod, lifecycle.next_step(pod, self._node.name))
+        return None
+
+    def _step(self, pod: Pod, step: Step) -> None:
+        if step is Step.BUILD:
+            self._uids[pod.key] = pod.metadata.uid
+            self._build(pod)
+        elif step is Step.END:
+            self._end(pod)
+        elif step is Step.END_NETWORK:
+            self._network.detach(self._attachment_key(pod.metadata.uid))
+
+    # -- building -----------------------------------------------------------------------------------------------
+
+    def _build(self, pod: Pod) -> None:
+        try:
+            addresses = self._ensure(pod)
+        except PodwrightError as error:
+            reason = "InsufficientAddresses" if isinstance(error, Exhausted) else "SandboxFailed"
+            problem = Problem(reason, f"cannot build sandbox of pod {pod.metadata.namespace}/{pod.metadata.name}: {error.message}")
+            self._report(pod, status.not_ready(pod, problem, self._node.addresses, self._now()))
+            raise
+        self._report(pod, status.ready(pod, addresses, self._node.addresses, self._now()))
+
+    def _ensure(self, pod: Pod) -> tuple[IPAddress, ...]:
+        uid = pod.metadata.uid
+        is_new = not status.is_sandboxed(pod)
+        self._cgroups.ensure_(_cgroup_name(uid), resources.limits(pod))
+        netns.create(self._node.namespaces_dir / uid, kinds=_kinds(pod), hostname=files.hostname_of(pod))
+        attachment = None if pod.spec.host_network else self._ensure_attached(pod)
+        addresses = status.addresses_of(attachment, pod, self._node.addresses)
+        if is_new or not (self.pod_dir(uid) / _ETC).exists():
+            files.write(self.pod_dir(uid) / _ETC, files.pod_files(pod, addresses, files.node_resolver()))
+        return addresses
+
+    def _ensure_attached(self, pod: Pod) -> Attachment:
+        """A new interface, or the one that stands; one that was lost is made again with the addresses it had."""
+        key = self._attachment_key(pod.metadata.uid)
+        held = self._network.get(key)
+        if held is not None and self._network.is_standing(held):
+            return held
+        self._network.detach(key)
+        request = AttachRequest(
+            key=key,
+            netns=str(self._node.namespaces_dir / pod.metadata.uid / "net"),
+            pod=PodReference(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid),
+            addresses=held.addresses if held is not None else (),
+            ports=_ports(pod),
+            bandwidth=Bandwidth(),
+        )
+        return self._network.attach(request)
+
+    def _report(self, pod: Pod, new: Any) -> None:
+        if new != pod.status:
+            self._store.update(msgspec.structs.replace(pod, status=new))
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def _end(self, pod: Pod) -> None:
+        """Processes first, so that they can still say goodbye over the network; the finalizer last."""
+        uid = pod.metadata.uid
+        grace = pod.metadata.deletion_grace_period_seconds
+        process.end_all(lambda: self._cgroup_pids(uid), grace_s=pod.spec.termination_grace_period_seconds if grace is None else grace)
+        self._remove(uid)
+        self._uids.pop(pod.key, None)
+        remaining = tuple(name for name in pod.metadata.finalizers if name != FINALIZER)
+        metadata = msgspec.structs.replace(pod.metadata, finalizers=remaining)
+        self._store.update(msgspec.structs.replace(pod, metadata=metadata))
+
+    def _remove(self, uid: str) -> None:
+        """Everything a pod had on this node. Absence is success; an error does not stop the rest."""
+        teardown.run_all(
+            (
+                lambda: process.end_all(lambda: self._cgroup_pids(uid), grace_s=0),
+                lambda: self._network.detach(self._attachment_key(uid)),
+                lambda: netns.remove(self._node.namespaces_dir / uid),
+                lambda: self._cgroups.remove_(_cgroup_name(uid)),
+                lambda: self._remove_pod_dir(uid),
+            )
+        )
+
+    def _remove_pod_dir(self, uid: str) -> None:
+        """By name, never by walking: something of a user's may be mounted in there."""
+        directory = self.pod_dir(uid)
+        mount.remove_(directory / _SHM)
+        for name in (_ETC, _LOGS):
+            shutil.rmtree(directory / name, ignore_errors=True)
+        for empty in (directory / _SHM, directory):
+            with suppress(FileNotFoundError):
+                empty.rmdir()
+
+    # -- questions ----------------------------------------------------------------------------------------------
+
+    def exec_plan(self, namespace: str, name: str, options: ExecOptions) -> Mapping[str, Any]:
+        """How to run a command in the pod. Raises NotFound, Unavailable while there is no sandbox."""
+        pod = self._store.get(Key("Pod", namespace, name))
+        assert isinstance(pod, Pod)
+        if pod.spec.node_name not in ("", self._node.name):
+            raise NotFound(
+                f"pod {namespace}/{name} is on node {pod.spec.node_name}", hint=f"run podwright there, this is {self._node.name}"
+            )
+        if not status.is_sandboxed(pod):
+            raise Unavailable(f"pod {namespace}/{name} has no sandbox yet: {pod.status.message or 'it is being built'}")
+        plan, warnings = execplan.exec_plan(pod, options, self._exec_paths(pod))
+        return {"plan": msgspec.to_builtins(plan), "warnings": list(warnings)}
+
+    def _exec_paths(self, pod: Pod) -> PodPaths:
+        """The shared memory tmpfs is made at the first exec: most pods of a node never need it."""
+        uid = pod.metadata.uid
+        directory, namespaces = self.pod_dir(uid), self._node.namespaces_dir / uid
+        (directory / _LOGS).mkdir(exist_ok=True)
+        mount.ensure_tmpfs(directory / _SHM, data="mode=1777,size=64m")
+        return PodPaths(
+            namespaces={kind: namespaces / kind for kind in _kinds(pod)},
+            cgroup_files=self._cgroups.join_files(_cgroup_name(uid)),
+            etc=directory / _ETC,
+            shm=directory / _SHM,
+            logs=directory / _LOGS,
+        )
+
+    def usage_of_all(self) -> dict[str, CgroupUsage]:
+        """By uid. A pod that ends meanwhile is left out."""
+        found: dict[str, CgroupUsage] = {}
+        for uid in list(self._uids.values()):
+            with suppress(PodwrightError):
+                found[uid] = self._cgroups.usage(_cgroup_name(uid))
+        return found
+
+    def is_ours(self, container_id: str) -> bool:
+        """True for the uid of a standalone pod, which is not a runtime's to collect."""
+        return container_id in self._uids.values()
+
+    def pod_dir(self, uid: str) -> Path:
+        return self._node.pods_dir / uid
+
+    def _attachment_key(self, uid: str) -> AttachmentKey:
+        return AttachmentKey(self._network.network.name, uid, POD_IFNAME)
+
+    def _cgroup_pids(self, uid: str) -> tuple[int, ...]:
+        try:
+            return self._cgroups.processes(_cgroup_name(uid))
+        except NotFound:
+            return ()
+
+
+def _kinds(pod: Pod) -> tuple[str, ...]:
+    return ("uts", "ipc") if pod.spec.host_network else ("net", "uts", "ipc")
+
+
+def _cgroup_name(uid: str) -> str:
+    return f"pod{uid}"
+
+
+def _ports(pod: Pod) -> tuple[PortMapping, ...]:
+    return tuple(
+        PortMapping(host_port=port.host_port, container_port=port.container_port, protocol=port.protocol, host_ip=port.host_ip)
+        for container in pod.spec.containers
+        for port in container.ports
+        if port.host_port
+    )

@@ -1,0 +1,50 @@
+# Sourced by scripts/up, scripts/test and scripts/bench: what the machine lacks is installed, and named.
+# shellcheck shell=bash
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+in_box() { [ -n "${PODWRIGHT_BOX:-}" ]; }
+
+# ensure_packages NEED=PACKAGE…: NEED is a command, or an absolute path. Nothing is asked of apt when nothing is missing.
+ensure_packages() {
+	local pair missing=()
+	for pair in "$@"; do
+		present "${pair%%=*}" || missing+=("${pair#*=}")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	in_box && die "this box has no way to install ${missing[*]}; run the command outside first"
+	[ "$(id -u)" = 0 ] || die "needs the Debian packages ${missing[*]}: sudo apt-get install ${missing[*]}"
+	say "installing Debian packages: ${missing[*]}"
+	apt-get update -qq || say "apt-get update failed; trying with the lists there are"
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+present() {
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	*) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null ;;
+	esac
+}
+
+ensure_node_packages() {
+	ensure_packages \
+		/usr/lib/python3.11/ensurepip=python3-venv python3=python3 nft=nftables ip=iproute2 nsenter=util-linux mount=mount \
+		sysctl=procps ping=iputils-ping conntrack=conntrack mkfs.ext4=e2fsprogs /etc/ssl/certs/ca-certificates.crt=ca-certificates
+}
+
+# ensure_venv DIRECTORY WHAT [PIP OPTION…]: a virtual environment with WHAT installed, made anew only when
+# the dependencies change. The stamp is the hash of all that decides.
+ensure_venv() {
+	local venv=$1 what=$2 stamp
+	shift 2
+	stamp=$({ cat setup.cfg pyproject.toml; echo "$what" "$@" "$PWD"; /usr/bin/python3 --version; } | sha256sum)
+	if [ "$(cat "$venv/podwright.stamp" 2>/dev/null)" = "$stamp" ]; then
+		return 0
+	fi
+	in_box && [ -x "$venv/bin/podwright" ] && return 0
+	in_box && die "this box has no way to install Python packages; run the command outside first"
+	say "installing Python packages into $venv"
+	[ -x "$venv/bin/pip" ] || /usr/bin/python3 -m venv "$venv"
+	"$venv/bin/pip" install --quiet --disable-pip-version-check "$@" "$what"
+	echo "$stamp" >"$venv/podwright.stamp"
+}
