@@ -135,7 +135,8 @@ def now() -> str:
 def _node_network(config: Config, host: Host, mode: Mode) -> NodeNetwork:
     """Look at the node, refuse what cannot work, and turn forwarding on."""
     seen = facts.read(host)
-    ours = Ours(bridge=config.network.bridge, protocols=frozenset({RTPROT_PODWRIGHT}))
+    gateways = frozenset(node.gateway_of(cidr) for cidr in config.network.pod_cidrs)
+    ours = Ours(bridge=config.network.bridge, protocols=frozenset({RTPROT_PODWRIGHT}), gateways=gateways)
     uplink.refuse_overlap(config.network.pod_cidrs, seen.routes, ours)
     families = sorted({cidr.version for cidr in config.network.pod_cidrs})
     if not families:

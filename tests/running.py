@@ -52,7 +52,7 @@ class RunningAgent:
             if self._process is not None and self._process.poll() is not None:
                 raise AssertionError(f"the agent ended with {self._process.returncode}:\n{self.tail()}")
             try:
-                self.client.get("/readyz")
+                self.client.request("GET", "/readyz")
             except PodwrightError:
                 time.sleep(0.01)
             else:
@@ -97,8 +97,9 @@ class RunningAgent:
     def json(self, *words: str) -> Any:
         return json.loads(self.cli(*words, "-o", "json"))
 
-    def apply(self, manifest: str) -> str:
-        return self.cli("apply", "-f", "-", stdin=manifest)
+    def apply(self, manifest: str) -> dict[str, Any]:
+        """Through the API, as `podwright apply` does."""
+        return self.client.request("POST", "/apply", {"namespace": "default"}, manifest.encode()).document
 
     def wait_for_pods(self, count: int, *, namespace: str = "default", timeout_s: float = 20.0) -> list[dict[str, Any]]:
         """Until exactly `count` pods are there and each has a sandbox."""

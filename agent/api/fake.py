@@ -43,7 +43,7 @@ class FakeBackend:
 
     def exec_plan(self, namespace: str, pod: str, request: ExecRequest) -> Mapping[str, Any]:
         found = self.store.get(Key("Pod", namespace, pod))
-        return {"pod": found.metadata.name, "argv": list(request.command), "container": request.container, "tty": request.tty}
+        return {"pod": found.metadata.name, "argv": list(request.command), "container": request.container, "detach": request.detach}
 
     def status(self) -> Mapping[str, Any]:
         return {"agent": {"node": self.node_name, "ready": self.ready}, "network": {"mode": "bridge"}}

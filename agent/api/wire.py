@@ -24,13 +24,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, forbi
 
 
 class ExecRequest(Request, frozen=True):
-    """`container` "": the pod's first. `environment` is added to the container's."""
+    """`container` "": the pod's first. `environment` is added to the container's. `detach`: the caller will not wait."""
 
     command: tuple[str, ...]
     container: str = ""
     stdin: bool = False
     tty: bool = False
     environment: dict[str, str] = {}
+    detach: bool = False
 
 
 class Preconditions(Request, frozen=True):

@@ -150,7 +150,9 @@ _KINDS: dict[str, Sequence[Column]] = {
         Column("IMAGES", _images("spec.template.spec.containers"), is_wide=True),
         Column("SELECTOR", lambda d: selector_text(at(d, "spec.selector", {})), is_wide=True),
     ),
-    "Namespace": (Column("STATUS", lambda d: "Terminating" if at(d, "metadata.deletionTimestamp") else str(at(d, "status.phase") or "Active")),),
+    "Namespace": (
+        Column("STATUS", lambda d: "Terminating" if at(d, "metadata.deletionTimestamp") else str(at(d, "status.phase") or "Active")),
+    ),
     "Node": (
         Column("STATUS", node_status),
         Column("CPU", _allocatable("cpu")),

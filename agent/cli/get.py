@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
+from typing import Any
 
 import click
 
-from agent.api.client import Client, Document
+from agent.api.client import Client
 from agent.cli.jsonpath import values
-from agent.cli.output import Format, TableOptions, parse_format, print_documents, print_kind
+from agent.cli.options import gathered, with_all_namespaces, with_namespace, with_selector
+from agent.cli.output import TableOptions, parse_format, print_documents, print_kind
 from agent.cli.table_watch import follow
-from agent.cli.targets import (
-    Kind,
-    Kinds,
-    Scope,
-    Target,
-    documents,
-    with_all_namespaces,
-    with_namespace,
-    with_selector,
-)
+from agent.cli.targets import Found, Kinds, Scope, Target, find
+from agent.cli.terminal import print_error
 
 _EXAMPLES = """\b
 Examples:
@@ -31,6 +28,34 @@ Examples:
   podwright get pods -w                       and follow changes
   podwright get pod web-1 -o jsonpath={.status.podIPs[*].ip}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    what: tuple[str, ...]
+    namespace: str
+    all_namespaces: bool
+    selector: str
+    field_selector: str
+    output: str
+    watch: bool
+    show_labels: bool
+    no_headers: bool
+    sort_by: str
+    ignore_not_found: bool
+
+    @property
+    def scope(self) -> Scope:
+        return Scope("" if self.all_namespaces else self.namespace, self.selector, self.field_selector)
+
+    def table(self, targets: Sequence[Target]) -> TableOptions:
+        return TableOptions(
+            is_wide=self.output == "wide",
+            has_namespace=self.all_namespaces,
+            has_kind=len({target.kind.kind for target in targets}) > 1,
+            has_labels=self.show_labels,
+            has_header=not self.no_headers,
+        )
 
 
 @click.command(epilog=_EXAMPLES)
@@ -45,35 +70,50 @@ Examples:
 @click.option("--no-headers", is_flag=True, help="No line with the columns' names.")
 @click.option("--sort-by", default="", metavar="PATH", help="age, name, or a JSONPath such as .spec.nodeName.")
 @click.option("--ignore-not-found", is_flag=True, help="An object that does not exist is no error.")
-def command(
-    what: tuple[str, ...],
-    namespace: str,
-    all_namespaces: bool,
-    selector: str,
-    field_selector: str,
-    output: str,
-    watch: bool,
-    show_labels: bool,
-    no_headers: bool,
-    sort_by: str,
-    ignore_not_found: bool,
-) -> int:
+@gathered(_Options)
+def command(options: _Options) -> int:
     """Show objects as a table, or as YAML or JSON."""
-    form = parse_format(output)
-    scope = Scope("" if all_namespaces else namespace, selector, field_selector)
+    form = parse_format(options.output)
     with Client() as client:
-        targets = Kinds.of(client).targets(what)
-        options = TableOptions(
-            is_wide=form.name == "wide",
-            has_namespace=all_namespaces,
-            has_kind=len({target.kind.kind for target in targets}) > 1,
-            has_labels=show_labels,
-            has_header=not no_headers,
-        )
-        if watch:
-            return follow(client, targets, scope, form, options)
-        found, errors = _collected(client, targets, scope, ignore_not_found)
-        _show(_sorted(found, sort_by), form, options, is_list=not all(target.name for target in targets) or len(targets) > 1)
-        if not found and not errors and form.is_table:
-            _say_nothing_found(scope, targets)
-    return 1 if errors else 0
+        targets = Kinds.of(client).targets(options.what)
+        if options.watch:
+            return follow(client, targets, options.scope, form, options.table(targets))
+        found, missing = find(client, targets, options.scope)
+    ordered = _sorted(found, options.sort_by)
+    if form.is_table:
+        _print_tables(ordered, options, targets)
+    elif found or not missing:
+        print_documents(ordered, form, is_list=len(targets) > 1 or not targets[0].name)
+    if options.ignore_not_found:
+        return 0
+    for error in missing:
+        print_error(error.message, hint=error.hint)
+    return 1 if missing else 0
+
+
+def _print_tables(found: Sequence[Found], options: _Options, targets: Sequence[Target]) -> None:
+    tables = [(kind, list(group)) for kind, group in groupby(found, key=lambda one: one.kind)]
+    for number, (kind, group) in enumerate(tables):
+        if number:
+            print()
+        print_kind(kind, [one.document for one in group], options.table(targets))
+    if not found and not all(target.name for target in targets):
+        where = "" if options.all_namespaces or not targets[0].kind.namespaced else f" in namespace {options.namespace}"
+        print(f"no {', '.join(target.kind.plural for target in targets)} found{where}", file=sys.stderr)
+
+
+def _sorted(found: Sequence[Found], path: str) -> list[Found]:
+    """By a value of each object, kinds kept together; those without it come first."""
+    if not path:
+        return list(found)
+    steps = {"age": ".metadata.creationTimestamp", "name": ".metadata.name"}.get(path, path.strip("{}"))
+    order = {one.kind.kind: number for number, one in reversed(list(enumerate(found)))}
+    return sorted(found, key=lambda one: (order[one.kind.kind], _sort_key(next(values(steps, one.document), None))))
+
+
+def _sort_key(value: Any) -> tuple[int, float, str]:
+    if value is None:
+        return (0, 0.0, "")
+    if isinstance(value, int | float):
+        return (1, float(value), "")
+    return (2, 0.0, value if isinstance(value, str) else json.dumps(value))

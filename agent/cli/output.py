@@ -12,7 +12,7 @@ import click
 from agent.api.client import Document
 from agent.cli.columns import Column, columns
 from agent.cli.jsonpath import render
-from agent.cli.targets import Kind
+from agent.cli.targets import Found, Kind
 from agent.cli.terminal import print_table
 
 FORMATS = ("wide", "yaml", "json", "name")
@@ -46,13 +46,13 @@ def to_yaml(document: Any) -> str:
     return text
 
 
-def print_documents(found: Sequence[tuple[Kind, Document]], form: Format, *, is_list: bool) -> None:
+def print_documents(found: Sequence[Found], form: Format, *, is_list: bool) -> None:
     """In a form for programs. `is_list`: the caller asked for many, so even one comes as a List."""
     if form.name == "name":
-        for kind, document in found:
-            print(f"{kind.prefix}/{document['metadata']['name']}")
+        for one in found:
+            print(one.title)
         return
-    items = [document for _, document in found]
+    items = [one.document for one in found]
     whole = {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items} if is_list else items[0]
     if form.name == "jsonpath":
         print(render(form.template, whole), end="")

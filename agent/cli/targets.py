@@ -6,16 +6,15 @@ The words for kinds come from the agent (GET /kinds), so the command knows every
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import click
 
 from agent.api.client import Client, Document, collection_path, object_path
+from agent.errors import NotFound
 
 DEFAULT_NAMESPACE = "default"
-NAMESPACE_VARIABLE = "PODWRIGHT_NAMESPACE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,40 +118,46 @@ class Kinds:
         return Target(self.named(kind), name)
 
 
-def documents(client: Client, target: Target, scope: Scope) -> list[Document]:
-    """The objects of one target."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object, with its kind."""
+
+    kind: Kind
+    document: Document
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind.prefix}/{self.document['metadata']['name']}"
+
+    @property
+    def path(self) -> str:
+        metadata = self.document["metadata"]
+        namespace = metadata.get("namespace", "") if self.kind.namespaced else ""
+        return object_path(self.kind.api_version, self.kind.plural, namespace, metadata["name"])
+
+
+def find(client: Client, targets: Sequence[Target], scope: Scope) -> tuple[list[Found], list[NotFound]]:
+    """The objects that the targets name, and one error for each name that does not exist."""
+    found: list[Found] = []
+    missing: list[NotFound] = []
+    for target in targets:
+        try:
+            found += [Found(target.kind, document) for document in _documents(client, target, scope)]
+        except NotFound as error:
+            missing.append(error)
+    return found, missing
+
+
+def find_all(client: Client, targets: Sequence[Target], scope: Scope) -> list[Found]:
+    """The objects that the targets name. Raises NotFound for the first name that does not exist."""
+    found, missing = find(client, targets, scope)
+    if missing:
+        raise missing[0]
+    return found
+
+
+def _documents(client: Client, target: Target, scope: Scope) -> list[Document]:
     if target.name:
         return [client.get(scope.object(target.kind, target.name))]
     items: list[Document] = client.get(scope.collection(target.kind), scope.query)["items"]
     return items
-
-
-def each(client: Client, kinds: Kinds, targets: Sequence[Target], scope: Scope) -> list[tuple[Target, Document]]:
-    """Every object that the targets name, each as a target with its name."""
-    found = [(target, document) for target in targets for document in documents(client, target, scope)]
-    return [(Target(target.kind, document["metadata"]["name"]), document) for target, document in found]
-
-
-def path_of(kind: Kind, document: Document) -> str:
-    metadata = document["metadata"]
-    return object_path(kind.api_version, kind.plural, metadata.get("namespace", ""), metadata["name"])
-
-
-_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
-
-
-def with_namespace(function: _Decorated) -> _Decorated:
-    """-n NAMESPACE"""
-    text = "The namespace."
-    return click.option("-n", "--namespace", default=DEFAULT_NAMESPACE, show_default=True, envvar=NAMESPACE_VARIABLE, help=text)(function)
-
-
-def with_all_namespaces(function: _Decorated) -> _Decorated:
-    """-A"""
-    return click.option("-A", "--all-namespaces", is_flag=True, help="Objects of every namespace.")(function)
-
-
-def with_selector(function: _Decorated) -> _Decorated:
-    """-l SELECTOR"""
-    text = "Only objects with these labels: app=web,tier!=test."
-    return click.option("-l", "--selector", default="", metavar="SELECTOR", help=text)(function)

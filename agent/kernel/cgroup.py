@@ -130,7 +130,8 @@ class Cgroups:
         return tuple(directory / "cgroup.procs" for directory in self._directories(name))
 
     def processes(self, name: str) -> tuple[int, ...]:
-        return tuple(int(pid) for pid in _read(self._file(name, "pids", "cgroup.procs")).split())
+        """Members that have a number here; one of an outer process namespace has none, and reads 0."""
+        return tuple(int(pid) for pid in _read(self._file(name, "pids", "cgroup.procs")).split() if pid != "0")
 
     def usage(self, name: str) -> CgroupUsage:
         stat = _numbers(self._file(name, "memory", "memory.stat"))

@@ -1,8 +1,8 @@
 """Mounts of the mount namespace we live in: list, and ensure or remove one at a path.
 
 The kernel's list, /proc/thread-self/mountinfo, is the only truth; nothing is remembered here. Several mounts may
-be stacked on one path: only the topmost can be reached, so it is the one that `find` gives. Paths must be
-absolute and real (no symbolic link on the way): the kernel follows links, the list does not.
+be stacked on one path: only the topmost can be reached, so it is the one that `find` gives. The kernel follows
+symbolic links and the list names real paths, so the `ensure` verbs resolve theirs first.
 Removal is lazy (MNT_DETACH): a process that still uses the mount keeps it, nobody else sees it any more.
 """
 
@@ -70,6 +70,7 @@ def find(target: Path, mounts: Sequence[Mount] | None = None) -> Mount | None:
 def ensure_tmpfs(target: Path, *, data: str = "mode=0755", flags: int = libc.MS_NOSUID | libc.MS_NODEV) -> None:
     """A tmpfs at `target`, private; one that is there already is kept as it is."""
     target.mkdir(parents=True, exist_ok=True)
+    target = target.resolve()
     found = find(target)
     if found is None or found.fstype != "tmpfs":
         libc.mount("podwright", str(target), "tmpfs", flags, data)
@@ -80,6 +81,7 @@ def ensure_tmpfs(target: Path, *, data: str = "mode=0755", flags: int = libc.MS_
 
 def ensure_bind(source: Path, target: Path, *, read_only: bool = False, recursive: bool = False) -> None:
     """`source` shown at `target` (both must exist; a file on a file or a directory on a directory)."""
+    target = target.resolve()
     found = find(target)
     if found is None or not target.samefile(source):
         libc.mount(str(source), str(target), "", libc.MS_BIND | (libc.MS_REC if recursive else 0))

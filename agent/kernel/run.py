@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from agent.errors import CommandFailed, DeadlineExceeded, Unsupported
 from agent.killpoint import reach
 
-_INHERITED = ("PATH", "HOME")
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Searched last: what starts the agent may know nothing of sbin."""
 
 
 def run(
@@ -45,15 +45,15 @@ def run(
 
 
 def _start(argv: Sequence[str], has_stdin: bool, extra: Mapping[str, str]) -> subprocess.Popen[str]:
-    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    environment.setdefault("PATH", _DEFAULT_PATH)
+    path = ":".join(filter(None, (os.environ.get("PATH"), _SYSTEM_PATH)))
+    environment = {"PATH": path, "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C", **extra}
     try:
         return subprocess.Popen(
             list(argv),
             stdin=subprocess.PIPE if has_stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**environment, "LC_ALL": "C", **extra},
+            env=environment,
             encoding="utf-8",
             errors="replace",
             process_group=0,

@@ -78,10 +78,12 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """How the agent's own links and routes are recognised: its bridge, and route protocols only it writes."""
+    """How the agent's own links and routes are recognised: its bridge, route protocols only it writes, and the
+    gateway addresses that routed mode keeps on lo (the kernel makes routes of its own for them)."""
 
     bridge: str = ""
     protocols: frozenset[int] = frozenset()
+    gateways: frozenset[IPAddress] = frozenset()
 
 
 def uplink(facts: NodeFacts, family: int, ours: Ours = Ours()) -> LinkFact | None:
@@ -116,7 +118,8 @@ def is_nat_address(address: IPAddress) -> bool:
 
 
 def is_ours(route: RouteFact, ours: Ours) -> bool:
-    return _is_our_device(route.device, ours.bridge) or route.protocol in ours.protocols
+    is_gateway = route.device == "lo" and route.destination.network_address in ours.gateways
+    return is_gateway or _is_our_device(route.device, ours.bridge) or route.protocol in ours.protocols
 
 
 def overlap(pod_cidr: IPNetwork, routes: Iterable[RouteFact], ours: Ours = Ours()) -> RouteFact | None:

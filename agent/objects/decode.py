@@ -24,7 +24,7 @@ from agent.objects.manifest import documents
 from agent.objects.meta import Object, ObjectMeta, decode_hook
 from agent.objects.namespace import DEFAULT_NAMESPACE
 from agent.objects.opaque import Opaque
-from agent.objects.scalar import Plain, describe, plain
+from agent.objects.scalar import describe, plain
 from agent.objects.schema import Findings, check
 
 
@@ -82,9 +82,8 @@ def _decode_one(value: Any, default_namespace: str) -> tuple[Decoded | None, lis
 
 def _kind(value: Any) -> tuple[KindInfo | None, list[str]]:
     if not isinstance(value, dict):
-        return None, [
-            f"document: expected an object with apiVersion and kind, got {describe(value) if isinstance(value, Plain) else 'a list'}"
-        ]
+        got = "a list" if isinstance(value, list) else describe(value)
+        return None, [f"document: expected an object with apiVersion and kind, got {got}"]
     missing = [f"{name}: is required and missing" for name in ("apiVersion", "kind") if not isinstance(value.get(name), str)]
     if missing:
         return None, missing

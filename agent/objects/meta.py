@@ -47,7 +47,10 @@ def wire_name(name: str) -> str:
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, forbid_unknown_fields=True, rename=wire_name):
-    """Base of every typed value inside an object. Subclasses repeat `frozen=True` (mypy wants to see it)."""
+    """Base of every typed value inside an object. Subclasses repeat `frozen=True` (mypy wants to see it).
+
+    gc=False: frozen trees have no cycles, and thousands of pods need not be walked by the collector.
+    """
 
 
 class OwnerReference(Value, frozen=True):

@@ -51,7 +51,11 @@ def main(arguments: list[str]) -> NoReturn:
     if len(arguments) != 2 or arguments[0] != "--plan-fd":
         sys.exit("usage: python -I -m agent.sandbox.enter --plan-fd N (started by `podwright exec`)")
     with open(int(arguments[1]), encoding="utf-8") as file:
-        plan = Plan(**json.load(file))
+        fields = json.load(file)
+    try:
+        plan = Plan(**fields)
+    except TypeError as error:
+        sys.exit(f"podwright exec: agent and command are of different versions: {error}; restart the agent")
     _outer(plan)
 
 

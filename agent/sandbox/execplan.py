@@ -87,8 +87,9 @@ def exec_plan(pod: Pod, options: ExecOptions, paths: PodPaths) -> tuple[ExecPlan
     """The plan, and what a user should know of what it leaves out. Raises InvalidObject, NotFound."""
     container = container_of(pod, options.container)
     context = container.security_context or SecurityContext()
-    environment, warnings = _environment(pod, container, options)
     uid, gid = _user(pod, container, context)
+    environment, warnings = _environment(pod, container, {"HOME": "/root" if uid == 0 else "/"}, options.environment)
+    volumes, missing = _volume_binds(container, paths)
     privileged = bool(context.privileged)
     plan = ExecPlan(
         argv=_argv(pod, container, options, environment),
@@ -101,13 +102,13 @@ def exec_plan(pod: Pod, options: ExecOptions, paths: PodPaths) -> tuple[ExecPlan
         no_new_privileges=context.allow_privilege_escalation is False,
         namespaces={kind: str(path) for kind, path in paths.namespaces.items()},
         cgroup_files=tuple(str(path) for path in paths.cgroup_files),
-        binds=(*_node_binds(paths), *_volume_binds(container, paths)),
+        binds=(*_node_binds(paths), *volumes),
         read_only_root=bool(context.read_only_root_filesystem),
         unmask_proc=privileged or context.proc_mount == "Unmasked",
         detach=options.detach,
         log_file=str(paths.logs / f"exec-{container.name}.log"),
     )
-    return plan, warnings
+    return plan, (*warnings, *missing)
 
 
 def container_of(pod: Pod, name: str) -> Container:
@@ -132,8 +133,10 @@ def _argv(pod: Pod, container: Container, options: ExecOptions, environment: Map
     return tuple(_expand(word, environment) for word in (*container.command, *container.args))
 
 
-def _environment(pod: Pod, container: Container, options: ExecOptions) -> tuple[dict[str, str], tuple[str, ...]]:
-    environment = {"PATH": _DEFAULT_PATH, "HOSTNAME": pod.spec.hostname or pod.metadata.name, "HOME": "/"}
+def _environment(
+    pod: Pod, container: Container, defaults: Mapping[str, str], wanted: Mapping[str, str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    environment = {"PATH": _DEFAULT_PATH, "HOSTNAME": pod.spec.hostname or pod.metadata.name, **defaults}
     warnings = [f"spec.containers[{container.name}].envFrom is not supported: its variables are missing"] if container.env_from else []
     for variable in container.env:
         value = _value(pod, variable, environment)
@@ -141,7 +144,7 @@ def _environment(pod: Pod, container: Container, options: ExecOptions) -> tuple[
             warnings.append(f"spec.containers[{container.name}].env[{variable.name}].valueFrom is not supported: the variable is missing")
         else:
             environment[variable.name] = value
-    return {**environment, **options.environment}, tuple(warnings)
+    return {**environment, **wanted}, tuple(warnings)
 
 
 def _value(pod: Pod, variable: EnvVar, known: Mapping[str, str]) -> str | None:
@@ -213,19 +216,18 @@ def _node_binds(paths: PodPaths) -> Iterator[Bind]:
     yield Bind(source=str(paths.shm), target="/dev/shm")  # noqa: S108 - in the pod
 
 
-def _volume_binds(container: Container, paths: PodPaths) -> Iterator[Bind]:
+def _volume_binds(container: Container, paths: PodPaths) -> tuple[list[Bind], tuple[str, ...]]:
+    binds, warnings = [], []
     for number, mount in enumerate(container.volume_mounts):
         where = f"spec.containers[{container.name}].volumeMounts[{number}]"
         if mount.name not in paths.volumes:
-            raise InvalidObject(f"{where}: volume {mount.name} is not mounted on this node")
-        if mount.sub_path or mount.sub_path_expr:
-            raise InvalidObject(f"{where}.subPath is not supported yet", hint="mount the whole volume")
-        yield Bind(
-            source=str(paths.volumes[mount.name]),
-            target=mount.mount_path,
-            read_only=mount.read_only,
-            propagation=mount.mount_propagation.value,
-        )
+            warnings.append(f"{where}: volume {mount.name} is not mounted on this node: {mount.mount_path} is missing")
+        elif mount.sub_path or mount.sub_path_expr:
+            warnings.append(f"{where}.subPath is not supported: {mount.mount_path} is missing")
+        else:
+            source, propagation = str(paths.volumes[mount.name]), mount.mount_propagation.value
+            binds.append(Bind(source=source, target=mount.mount_path, read_only=mount.read_only, propagation=propagation))
+    return binds, tuple(warnings)
 
 
 def _first(*choices: int | None) -> int:

@@ -19,7 +19,6 @@ import os
 import stat
 from typing import NamedTuple
 
-from agent.errors import Unsupported
 from agent.kernel import libc
 
 _STAGE = "/run"
@@ -133,15 +132,15 @@ def _make_mount_point(target: str, is_directory: bool) -> None:
 
 def _make_replaceable(directory: str) -> None:
     """A tmpfs over a read-only directory, with the same entries; nothing is written to what lies beneath."""
-    if directory == "/":
-        raise Unsupported("cannot add a mount point to a read-only root")
-    trees = [_pick_up(Bind(entry.path, entry.path, read_only=False)) for entry in os.scandir(directory) if not entry.is_symlink()]
-    links = {entry.path: os.readlink(entry.path) for entry in os.scandir(directory) if entry.is_symlink()}
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     libc.mount("podwright", directory, "tmpfs", _NO_SUID_DEV, "mode=0755,size=4m")
-    for path, destination in links.items():
-        os.symlink(destination, path)
-    for tree in trees:
-        _put(tree)
+    for entry in os.scandir(f"/proc/self/fd/{fd}"):
+        target = os.path.join(directory, entry.name)
+        if entry.is_symlink():
+            os.symlink(os.readlink(entry.path), target)
+        else:
+            _put(_pick_up(Bind(entry.path, target)))
+    os.close(fd)
 
 
 def _restrict_proc() -> None:

@@ -5,100 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from agent.kernel import cgroup, mount, netns, process
-from agent.kernel.cgroup import CgroupLimits, Cgroups
+from agent.kernel import mount, netns, process
+from agent.kernel.cgroup import CgroupLimits
 from agent.kernel.mount import Propagation
-from agent.objects.meta import decode_hook
-from agent.objects.pod import Pod
-from agent.sandbox import files, podtree
-from agent.sandbox.execplan import ExecOptions, PodPaths, exec_plan
+from agent.sandbox import podtree
+from agent.sandbox.execplan import ExecOptions, exec_plan
+from tests.kernel.bare_sandbox import Node, Sandbox
 
 pytestmark = pytest.mark.kernel
-
-UNLIMITED = CgroupLimits()
-REPOSITORY = Path(__file__).parents[2]
-ENTER = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from agent.sandbox import enter; enter.main(sys.argv[1:])"
-
-
-@dataclass
-class Sandbox:
-    """A pod's namespaces, files and group, without the agent."""
-
-    name: str
-    base: Path
-    cgroups: Cgroups
-    volumes: dict[str, Path] = field(default_factory=dict)
-
-    @property
-    def paths(self) -> PodPaths:
-        spaces = {kind: self.base / "ns" / self.name / kind for kind in ("net", "uts", "ipc")}
-        own = self.base / self.name
-        return PodPaths(spaces, self.cgroups.join_files(self.name), own / "etc", own / "shm", own / "logs", self.volumes)
-
-    def pod(self, container: Mapping[str, Any], spec: Mapping[str, Any]) -> Pod:
-        tree = {"metadata": {"name": self.name, "namespace": "test"}, "spec": {"containers": [{"name": "c", **container}], **spec}}
-        return msgspec.convert(tree, Pod, dec_hook=decode_hook)
-
-    def start(self, *argv: str, detach: bool = False, container: Mapping[str, Any] = {}, **spec: Any) -> subprocess.Popen[str]:
-        plan, _ = exec_plan(self.pod(container, spec), ExecOptions(argv=argv, detach=detach), self.paths)
-        fd = os.memfd_create("plan", 0)
-        os.write(fd, msgspec.json.encode(plan))
-        os.lseek(fd, 0, os.SEEK_SET)
-        command = [sys.executable, "-I", "-c", ENTER, "--plan-fd", str(fd)]
-        pipe = subprocess.PIPE
-        try:
-            return subprocess.Popen(command, pass_fds=[fd], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        finally:
-            os.close(fd)
-
-    def run(self, line: str, *, status: int = 0, **more: Any) -> str:
-        """A shell line to its end; its output, with what it said on stderr."""
-        child = self.start("sh", "-c", f"exec 2>&1; {line}", **more)
-        output, errors = child.communicate(timeout=30)
-        assert child.returncode == status, output + errors
-        return output
-
-    def volume(self, name: str) -> Path:
-        """A directory that can be mounted as volume `name`."""
-        self.volumes[name] = self.base / self.name / "volumes" / name
-        self.volumes[name].mkdir(parents=True)
-        return self.volumes[name]
-
-
-class Node:
-    """Makes sandboxes, and takes away all of it."""
-
-    def __init__(self, base: Path, cleanup: ExitStack) -> None:
-        self.base, self.cleanup = base, cleanup
-        self.cgroups = Cgroups(cgroup.detect(), f"podwright-test-{os.getpid()}")
-        cleanup.callback(self.cgroups.remove_parent)
-        netns.ensure_root(base / "ns")
-        cleanup.callback(mount.remove_, base / "ns")
-
-    def sandbox(self, name: str, limits: CgroupLimits = UNLIMITED) -> Sandbox:
-        made = Sandbox(name, self.base, self.cgroups)
-        own = self.base / name
-        netns.create(self.base / "ns" / name, hostname=name)
-        mount.ensure_tmpfs(own / "shm", data="mode=1777,size=64m")
-        (own / "logs").mkdir()
-        files.write(own / "etc", files.pod_files(made.pod({}, {}), (), files.Resolver()))
-        self.cgroups.ensure_(name, limits)
-        self.cleanup.callback(mount.remove_, own / "shm")
-        self.cleanup.callback(self.cgroups.remove_, name)
-        self.cleanup.callback(process.end_all, lambda: self.cgroups.processes(name), grace_s=0)
-        return made
 
 
 @pytest.fixture
@@ -401,6 +324,12 @@ def test_the_node_keeps_no_mount_of_it(web: Sandbox) -> None:
     assert mount.list_() == before
 
 
+def test_a_plan_of_another_version_is_told(web: Sandbox) -> None:
+    child = web.start_plan({"argv": ["true"], "colour": "red"})
+    assert "agent and command are of different versions" in child.communicate(timeout=10)[1]
+    assert child.returncode == 1
+
+
 def test_the_plan_is_json_a_person_can_read(web: Sandbox) -> None:
     plan, _ = exec_plan(web.pod({}, {}), ExecOptions(argv=("true",)), web.paths)
     assert json.loads(msgspec.json.encode(plan))["binds"][0] == {
@@ -411,7 +340,7 @@ def test_the_plan_is_json_a_person_can_read(web: Sandbox) -> None:
     }
 
 
-def _eventually(is_true: Any) -> bool:
+def _eventually(is_true: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + 10
     while not is_true():
         if time.monotonic() > deadline:

@@ -61,7 +61,8 @@ def world(agent: RunningAgent, mode: str) -> Iterator[World]:
         for pod in found.values():
             servers.listen(pod.place, pod.name, 80)
         servers.listen(NODE, "node", 7000)
-        servers.listen(OUTSIDE, "outside", 7001)
+        for address in OUTSIDE_ADDRESS.values():
+            servers.listen(OUTSIDE, "outside", 7001, address=address)
         yield World(found["a"], found["b"], mode)
 
 

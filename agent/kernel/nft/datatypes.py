@@ -213,3 +213,5 @@ CT_STATUS = Number(
 ADDRESS_TYPE = Number(
     name="fib_addrtype", number=43, length=4, order=HOST, names={"unicast": 1, "local": 2, "broadcast": 3, "multicast": 5}
 )
+FLAG = Number(name="integer", number=4, length=1)
+"""A yes (1) or no (0) that nft has no type for."""

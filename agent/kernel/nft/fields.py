@@ -105,3 +105,6 @@ def ct_port(direction: Literal["original", "reply"], end: Literal["src", "dst"])
 
 
 fib_daddr_type = Field("fib daddr type", dt.ADDRESS_TYPE, "fib", be32(2, 3) + be32(3, 2))
+
+socket_wildcard = Field("socket wildcard", dt.FLAG, "socket", be32(1, 2), register_attribute=2)
+"""1 if the packet's socket is bound to no address. Without a socket on this node the rule does not match."""

@@ -38,9 +38,10 @@ class Field:
     attributes: bytes
     guard: Guard | None = None
     userdata: bytes = b""
+    register_attribute: int = 1
 
     def load(self, slot: int = 0) -> bytes:
-        return expression(self.name, be32(1, register(slot)), self.attributes)
+        return expression(self.name, be32(self.register_attribute, register(slot)), self.attributes)
 
     def is_(self, value: Scalar) -> Compare:
         return Compare(self, value)

@@ -29,6 +29,8 @@ from agent.killpoint import reach
 _ERESTART = 85
 _ABSENT = frozenset({errno.ENOENT})
 _ERROR_BUFFER_BYTES = 4 << 20
+_SEND_BUFFER_BYTES = 64 << 10
+"""Less than any kernel's default."""
 _OWNED = wire.TABLE_OWNER | wire.TABLE_PERSIST
 
 
@@ -38,9 +40,9 @@ class Nft:
     def __init__(self, socket: NetlinkSocket, *, own_tables: bool = True, dialect: Dialect | None = None) -> None:
         self._socket = socket
         self._writer = threading.RLock()
-        self._send_bytes = 0
-        socket.set_receive_buffer(_ERROR_BUFFER_BYTES)
+        self._send_bytes = _SEND_BUFFER_BYTES
         self.dialect = dialect or self._probe(own_tables)
+        socket.set_receive_buffer(_ERROR_BUFFER_BYTES)
 
     @classmethod
     def open(cls, *, own_tables: bool = True) -> Nft:

@@ -12,6 +12,7 @@ from agent.kernel.nft.expression import Scope, bitwise, expression, immediate, r
 from agent.kernel.nft.fields import ct_mark, mark
 from agent.kernel.nft.match import Field, load_all, lookup
 from agent.kernel.nft.objects import Set
+from agent.objects.meta import IPAddress
 
 _ALL_BITS = 0xFFFFFFFF
 _NF_FAMILY = {4: 2, 6: 10}
@@ -89,6 +90,22 @@ class DnatByMap:
 
 def dnat(family: int, key: tuple[Field, ...], to: Set) -> DnatByMap:
     return DnatByMap(family, key, to)
+
+
+@dataclass(frozen=True)
+class DnatTo:
+    """One destination address; the port stays."""
+
+    family: int
+    address: IPAddress
+
+    def __str__(self) -> str:
+        return f"dnat {'ip' if self.family == 4 else 'ip6'} to {self.address}"
+
+    def encode(self, scope: Scope) -> Iterator[bytes]:
+        yield immediate(self.address.packed)
+        address = register(0)
+        yield expression("nat", be32(1, _DNAT), be32(2, _NF_FAMILY[self.family]), be32(3, address), be32(4, address), be32(7, _MAP_ADDRESSES))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
     antispoof    who may send what, judged at layer 2; the mark that says a frame was judged
     inbound      what comes from pods: unjudged packets and 127/8 drop before conntrack sees them
     hostport     destination NAT of host ports
+    node_answers the node answers a pod's datagram from the address that was asked
     masquerade   source NAT of pods, hairpin and 127.0.0.1
     filter       forwarding between devices, and the empty policy chains
 

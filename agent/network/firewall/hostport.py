@@ -15,7 +15,7 @@ from agent.kernel.nft.datatypes import ADDRESS, PROTOCOL, SERVICE
 from agent.kernel.nft.fields import daddr, dport, fib_daddr_type, l4proto, nfproto
 from agent.kernel.nft.statements import dnat
 from agent.network.firewall.tables import INET, NFPROTO, first_of_family, inet_chain
-from agent.objects.attachment import Attachment, PortMapping, Protocol
+from agent.objects.attachment import Attachment, Protocol
 
 _CHAIN = "hostports"
 _PROTOCOLS = tuple(protocol.value.lower() for protocol in Protocol)
@@ -55,11 +55,11 @@ def _rules(family: int) -> Iterator[Rule]:
 def elements(attachment: Attachment) -> Iterator[Element]:
     for family, address in first_of_family(attachment):
         for port in attachment.ports:
-            if port.host_ip is None or port.host_ip.is_unspecified:
-                yield any_address(family).element(*_key(port), data=(address, port.container_port))
-            elif port.host_ip.version == family:
-                yield one_address(family).element(port.host_ip, *_key(port), data=(address, port.container_port))
-
-
-def _key(port: PortMapping) -> tuple[str, int]:
-    return port.protocol.value.lower(), port.host_port
+            host_ip, key = port.host_ip, (port.protocol.value.lower(), port.host_port)
+            if host_ip is not None and host_ip.version != family:
+                continue
+            target = (address, port.container_port)
+            if host_ip is None or host_ip.is_unspecified:
+                yield any_address(family).element(*key, data=target)
+            else:
+                yield one_address(family).element(host_ip, *key, data=target)

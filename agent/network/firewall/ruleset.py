@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agent.config import Mode
 from agent.kernel.nft import Chain, Element, Ruleset
-from agent.network.firewall import antispoof, filter, hostport, inbound, masquerade
+from agent.network.firewall import antispoof, filter, hostport, inbound, masquerade, node_answers
 from agent.network.firewall.tables import INET, NETDEV, layer2
 from agent.network.node import NodeNetwork
 from agent.objects.attachment import Attachment
@@ -17,7 +17,7 @@ def skeleton(node: NodeNetwork) -> Ruleset:
     return Ruleset(
         tables=(INET, layer2(node)),
         sets=(*hostport.sets(), *masquerade.sets(), filter.foreign_ok(), *antispoof.sets(node)),
-        chains=(*inbound.chains(node), *hostport.chains(), *filter.chains(node), *masquerade.chains(), *antispoof.chains(node)),
+        chains=(*inbound.chains(node), *hostport.chains(), node_answers.chain(node), *filter.chains(node), *masquerade.chains(), *antispoof.chains(node)),
         elements=tuple(masquerade.node_elements(node)),
     )
 

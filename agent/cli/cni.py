@@ -1,0 +1,72 @@
+"""podwright cni: put the CNI plugin where a container runtime finds it, and take it away. Works with the agent down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from agent.api.client import default_socket
+from agent.cli.options import gathered
+
+_INSTALL_EXAMPLES = """\b
+Examples:
+  podwright cni install
+  podwright cni install --bin-dir /usr/lib/cni --conf-dir /etc/cni/net.d
+  podwright cni install --force        also beside another network's configuration
+"""
+_UNINSTALL_EXAMPLES = """\b
+Examples:
+  podwright cni uninstall
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    conf_dir: Path
+    bin_dir: Path | None
+    name: str
+    force: bool
+
+
+_CONF_DIR = click.option(
+    "--conf-dir",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/cni/net.d"),
+    show_default=True,
+    help="Where runtimes look for networks.",
+)
+_BIN_DIR = click.option(
+    "--bin-dir", type=click.Path(path_type=Path), help="Where runtimes look for plugins; default: /opt/cni/bin or /usr/lib/cni."
+)
+
+
+@click.group()
+def command() -> None:
+    """Put the CNI plugin where a container runtime finds it."""
+
+
+@command.command(epilog=_INSTALL_EXAMPLES)
+@_CONF_DIR
+@_BIN_DIR
+@click.option("--name", default="podwright", show_default=True, help="The network's name.")
+@click.option("--force", is_flag=True, help="Save what is there under another name, and ignore other networks.")
+@gathered(_Options)
+def install(options: _Options) -> None:
+    """Write the network configuration list and the plugin."""
+    from cni import conflist  # noqa: PLC0415 - only here
+
+    for line in conflist.install(options.conf_dir, options.bin_dir, socket=Path(default_socket()), name=options.name, force=options.force):
+        print(line)
+
+
+@command.command(epilog=_UNINSTALL_EXAMPLES)
+@_CONF_DIR
+@_BIN_DIR
+def uninstall(conf_dir: Path, bin_dir: Path | None) -> None:
+    """Remove what install wrote, and put back what it saved."""
+    from cni import conflist  # noqa: PLC0415 - only here
+
+    for line in conflist.uninstall(conf_dir, bin_dir) or ["nothing to remove"]:
+        print(line)

@@ -1,0 +1,61 @@
+"""podwright status: how the agent sees itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from agent.api.client import Client
+from agent.cli.options import Duration
+from agent.cli.terminal import BOLD, painted
+
+_EXAMPLES = """\b
+Examples:
+  podwright status
+  podwright status -o json
+  podwright status --watch
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.option("-o", "--output", type=click.Choice(["", "json"]), default="", help="json: for programs.")
+@click.option("-w", "--watch", is_flag=True, help="Again and again.")
+@click.option("--interval", type=Duration(), default="2s", show_default=True, help="With --watch: how often.")
+def command(output: str, watch: bool, interval: float) -> None:
+    """Show the agent's state."""
+    with Client() as client:
+        while True:
+            status = client.get("/status")
+            if watch and sys.stdout.isatty():
+                print("\x1b[2J\x1b[H", end="")
+            print(json.dumps(status, indent=2) if output == "json" else "\n".join(lines(status)), flush=True)
+            if not watch:
+                return
+            time.sleep(interval)
+
+
+def lines(status: Mapping[str, Any]) -> Iterator[str]:
+    """Sections with aligned names."""
+    for number, (section, content) in enumerate(status.items()):
+        if number:
+            yield ""
+        yield painted(section.upper(), BOLD)
+        pairs = content.items() if isinstance(content, Mapping) else [("", content)]
+        width = max((len(str(name)) for name, _ in pairs), default=0)
+        for name, value in pairs:
+            yield f"  {name!s:<{width}}  {_text(value)}".rstrip()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={_text(inner)}" for name, inner in value.items()) or "none"
+    return str(value)

@@ -1,0 +1,149 @@
+"""What a node has, what pods ask for, and whether one more fits. Pure, in plain numbers.
+
+A pod asks for what Kubernetes' scheduler counts: the containers' requests together, or what any init container needs
+at its turn if that is more (sidecars, which keep running, count on both sides), and the pod's overhead on top. A limit
+without a request is the request. `Ledger` keeps the sum, so one pod more or less costs the same among 3 or 1000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agent.objects.container import Container
+from agent.objects.pod import Pod
+from agent.objects.pod_status import PodPhase
+from agent.objects.quantity import Quantity, Style
+
+DEFAULT_MAX_PODS = 1000
+RESERVED_MEMORY_BYTES = 256 << 20
+"""Kept for the node itself: allocatable is what pods may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """An amount of everything that is counted."""
+
+    cpu_milli: int = 0
+    memory_bytes: int = 0
+    pods: int = 0
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(self.cpu_milli + other.cpu_milli, self.memory_bytes + other.memory_bytes, self.pods + other.pods)
+
+    def __sub__(self, other: Resources) -> Resources:
+        return Resources(self.cpu_milli - other.cpu_milli, self.memory_bytes - other.memory_bytes, self.pods - other.pods)
+
+    def at_least(self, other: Resources) -> Resources:
+        return Resources(
+            max(self.cpu_milli, other.cpu_milli), max(self.memory_bytes, other.memory_bytes), max(self.pods, other.pods)
+        )
+
+    def quantities(self) -> dict[str, Quantity]:
+        """As a Node's status has them."""
+        return {"cpu": _cpu(self.cpu_milli), "memory": _memory(self.memory_bytes), "pods": _count(self.pods)}
+
+
+def capacity(cpus: int, memory_bytes: int, max_pods: int = DEFAULT_MAX_PODS) -> Resources:
+    return Resources(cpus * 1000, memory_bytes, max_pods)
+
+
+def allocatable(of: Resources, reserved_memory_bytes: int = RESERVED_MEMORY_BYTES) -> Resources:
+    return Resources(of.cpu_milli, max(of.memory_bytes - reserved_memory_bytes, 0), of.pods)
+
+
+def requests(pod: Pod) -> Resources:
+    """What the pod takes from the node; one of `pods` with it."""
+    spec = pod.spec
+    running = _sum(_requests_of(container) for container in spec.containers)
+    sidecars, peak = Resources(), Resources()
+    for container in spec.init_containers:
+        if container.restart_policy == "Always":
+            sidecars += _requests_of(container)
+            peak = peak.at_least(sidecars)
+        else:
+            peak = peak.at_least(sidecars + _requests_of(container))
+    counted = (running + sidecars).at_least(peak)
+    if spec.resources is not None:  # asked for as a pod: that replaces the sum of its containers
+        counted = _override(counted, spec.resources.limits | spec.resources.requests)
+    return counted + _resources(spec.overhead) + Resources(pods=1)
+
+
+def fits(allocatable: Resources, used: Resources, pod: Pod) -> tuple[str, ...]:
+    """Why the pod does not fit beside what is used; empty if it does. What it does not ask for cannot be missing."""
+    wanted, free = requests(pod), allocatable - used
+    reasons = []
+    if wanted.pods > free.pods:
+        reasons.append(f"too many pods: {used.pods} of {allocatable.pods} are here")
+    if wanted.cpu_milli > max(free.cpu_milli, 0):
+        reasons.append(_insufficient("cpu", _cpu(wanted.cpu_milli), _cpu(free.cpu_milli), _cpu(allocatable.cpu_milli)))
+    if wanted.memory_bytes > max(free.memory_bytes, 0):
+        reasons.append(_insufficient("memory", _memory(wanted.memory_bytes), _memory(free.memory_bytes), _memory(allocatable.memory_bytes)))
+    return tuple(reasons)
+
+
+class Ledger:
+    """Who has taken how much. Not thread-safe: the caller's lock makes "fits, then admit" one step."""
+
+    def __init__(self, allocatable: Resources, pods: Iterable[Pod] = ()) -> None:
+        self.allocatable = allocatable
+        self._held: dict[str, Resources] = {}
+        self.used = Resources()
+        for pod in pods:
+            self.hold(pod)
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._held
+
+    def admit(self, pod: Pod) -> tuple[str, ...]:
+        """Hold its requests and return (), or hold nothing and return the reasons. A pod that is here stays here."""
+        if pod.metadata.uid not in self._held and (reasons := fits(self.allocatable, self.used, pod)):
+            return reasons
+        self.hold(pod)
+        return ()
+
+    def hold(self, pod: Pod) -> None:
+        """Count it whether it fits or not: at a restart, what runs, runs. A finished pod holds nothing."""
+        self.release(pod.metadata.uid)
+        if pod.status.phase not in (PodPhase.SUCCEEDED, PodPhase.FAILED):
+            taken = self._held[pod.metadata.uid] = requests(pod)
+            self.used += taken
+
+    def release(self, uid: str) -> None:
+        self.used -= self._held.pop(uid, Resources())
+
+
+def _requests_of(container: Container) -> Resources:
+    return _resources(container.resources.limits | container.resources.requests)
+
+
+def _resources(quantities: Mapping[str, Quantity]) -> Resources:
+    return _override(Resources(), quantities)
+
+
+def _override(base: Resources, quantities: Mapping[str, Quantity]) -> Resources:
+    cpu, memory = quantities.get("cpu"), quantities.get("memory")
+    return Resources(base.cpu_milli if cpu is None else cpu.milli, base.memory_bytes if memory is None else memory.whole, base.pods)
+
+
+def _sum(parts: Iterable[Resources]) -> Resources:
+    total = Resources()
+    for part in parts:
+        total += part
+    return total
+
+
+def _insufficient(what: str, wanted: Quantity, free: Quantity, total: Quantity) -> str:
+    return f"insufficient {what}: requests {wanted}, free {free} of {total}"
+
+
+def _cpu(milli: int) -> Quantity:
+    return Quantity(milli * 10**6)
+
+
+def _memory(size_bytes: int) -> Quantity:
+    return Quantity(size_bytes * 10**9, Style.BINARY)
+
+
+def _count(number: int) -> Quantity:
+    return Quantity(number * 10**9)
