@@ -47,7 +47,7 @@ class AgentBackend:
         return CniReply(reply.exit_code, reply.body)
 
     def exec_plan(self, namespace: str, pod: str, request: ExecRequest) -> Mapping[str, Any]:
-        options = ExecOptions(argv=request.command, container=request.container, environment=request.environment)
+        options = ExecOptions(argv=request.command, container=request.container, environment=request.environment, detach=request.detach)
         return self._sandboxes.exec_plan(namespace, pod, options)
 
     def status(self) -> Mapping[str, Any]:

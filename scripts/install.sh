@@ -1,7 +1,7 @@
 # Sourced by scripts/up, scripts/test and scripts/bench: what the machine lacks is installed, and named.
 # shellcheck shell=bash
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+say() { printf '==> %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 in_box() { [ -n "${PODWRIGHT_BOX:-}" ]; }
 

@@ -16,6 +16,7 @@ from agent.api.client import Client
 from agent.errors import PodwrightError
 
 ROOT = Path(__file__).resolve().parent.parent
+PODWRIGHT = (sys.executable, "-m", "agent.cli.main")
 
 
 class RunningAgent:
@@ -38,7 +39,7 @@ class RunningAgent:
         return Client(self.socket_path)
 
     def start(self, environment: Mapping[str, str] | None = None, *, wait: bool = True) -> RunningAgent:
-        command = [sys.executable, "-c", "from agent import config, daemon; daemon.run(config.load())"]
+        command = [*PODWRIGHT, "agent"]
         variables = {**os.environ, **self._settings, **(environment or {})}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -72,7 +73,7 @@ class RunningAgent:
     def clear(self) -> None:
         """Stop it and take everything down, as scripts/down does."""
         self.stop()
-        command = [sys.executable, "-c", "from agent import config, daemon; daemon.clear(config.load())"]
+        command = [*PODWRIGHT, "agent", "--clear"]
         done = subprocess.run(command, cwd=ROOT, env={**os.environ, **self._settings}, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
 
@@ -88,8 +89,7 @@ class RunningAgent:
     def cli(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
         """Run `podwright WORDS…`; its stdout."""
         done = subprocess.run(
-            [sys.executable, "-m", "agent.cli.main", "--socket", str(self.socket_path), *words],
-            cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60, check=False,
+            [*PODWRIGHT, *words], cwd=ROOT, env={**os.environ, "PODWRIGHT_SOCKET": str(self.socket_path)}, input=stdin, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert not check or done.returncode == 0, f"podwright {' '.join(words)}: {done.stderr}\n{self.tail()}"
         return done.stdout if check else done.stdout + done.stderr

@@ -1,7 +1,8 @@
 """openapi.json: the API's description, generated from the route table and the types. Pure; the file is committed.
 
-Every kind gets its own paths, so that a reader or a client generator sees `/api/v1/namespaces/{namespace}/pods`
-and not a pattern. `python -m agent.api.openapi` writes the file; a test compares it and holds a live server to it.
+Every kind that has a type gets paths of its own, so that a reader or a client generator sees
+`/api/v1/namespaces/{namespace}/pods`; the others share the patterns with `{plural}`. `python -m agent.api.openapi`
+writes the file; a test compares it and holds a live server to it.
 """
 
 from __future__ import annotations
@@ -38,8 +39,15 @@ _PARAMETERS = {
     "timeoutSeconds": "with watch: end the stream after so long",
     "allowWatchBookmarks": "with watch: 1 sends BOOKMARK events",
     "gracePeriodSeconds": "how long the processes of a pod may take to end; default: terminationGracePeriodSeconds",
-    "namespace": "one namespace only; for manifests: that of objects which name none",
+    "inNamespace": "one namespace only; for manifests: that of objects which name none",
     "source": "what problems are reported against, such as a file name",
+}
+_PATH = {
+    "name": "the object's name",
+    "namespace": "the object's namespace",
+    "plural": "the kind's plural, see GET /kinds",
+    "group": "the API group, such as apps",
+    "version": "the group's version, such as v1",
 }
 _QUERY: dict[Handler, tuple[str, ...]] = {
     resources.list_: ("labelSelector", "fieldSelector", "watch", "resourceVersion", "timeoutSeconds", "allowWatchBookmarks"),
@@ -50,10 +58,10 @@ _QUERY: dict[Handler, tuple[str, ...]] = {
     resources.delete_collection: ("dryRun", "gracePeriodSeconds", "labelSelector", "fieldSelector"),
     scale.replace: ("dryRun",),
     scale.patch: ("dryRun",),
-    apply.apply: ("namespace", "dryRun", "source"),
-    apply.delete: ("namespace", "dryRun", "source", "gracePeriodSeconds"),
-    node.top_pods: ("namespace",),
-    node.events: ("namespace", "labelSelector", "fieldSelector"),
+    apply.apply: ("inNamespace", "dryRun", "source"),
+    apply.delete: ("inNamespace", "dryRun", "source", "gracePeriodSeconds"),
+    node.top_pods: ("inNamespace",),
+    node.events: ("inNamespace", "labelSelector", "fieldSelector"),
 }
 _BODIES: dict[Handler, tuple[str, str]] = {
     resources.create: (JSON, "{kind}"),
@@ -103,8 +111,12 @@ def document() -> Document:
     for route in AGENT_ROUTES:
         _add(paths, route, route.path, None)
     for info in KINDS.values():
-        for route, path in _paths_of(info):
-            _add(paths, route, path, info)
+        if info.is_acted_on:
+            for route, path in _paths_of(info):
+                _add(paths, route, path, info)
+    for route in OBJECT_ROUTES:
+        if not route.path.endswith("/exec"):
+            _add(paths, route, route.path, None)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -115,7 +127,11 @@ def document() -> Document:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": _schemas()},
+        "components": {
+            "parameters": {**{name: _path_parameter(name) for name in _PATH}, **{name: _query_parameter(name) for name in _PARAMETERS}},
+            "responses": {"Failure": {"description": "a failure", "content": _content(JSON, "Status")}},
+            "schemas": _schemas(),
+        },
     }
 
 
@@ -148,7 +164,9 @@ def _add(paths: dict[str, Document], route: Route, path: str, info: KindInfo | N
         "operationId": _operation_id(route.method, path),
         "description": " ".join((route.handler.__doc__ or "").split()),
         "x-access": route.access.name.lower(),
-        "parameters": [_path_parameter(name) for name in re.findall(r"{(\w+)}", path)] + [_query(name) for name in _query_names(route)],
+        "parameters": [
+            {"$ref": f"#/components/parameters/{name}"} for name in (*re.findall(r"{(\w+)}", path), *_QUERY.get(route.handler, ()))
+        ],
         "responses": _responses(route, info),
     }
     if body := _BODIES.get(route.handler):
@@ -158,21 +176,18 @@ def _add(paths: dict[str, Document], route: Route, path: str, info: KindInfo | N
     paths.setdefault(path, {})[route.method.lower()] = {name: value for name, value in operation.items() if value not in ("", [])}
 
 
-def _query_names(route: Route) -> tuple[str, ...]:
-    return _QUERY.get(route.handler, ())
-
-
 def _operation_id(method: str, path: str) -> str:
     words = re.findall(r"\w+", path.replace("{", "by ").replace(".", " "))
     return method.lower() + "".join(word[0].upper() + word[1:] for word in words)
 
 
 def _path_parameter(name: str) -> Document:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    return {"name": name, "in": "path", "required": True, "description": _PATH[name], "schema": {"type": "string"}}
 
 
-def _query(name: str) -> Document:
-    return {"name": name, "in": "query", "description": _PARAMETERS[name], "schema": {"type": "string"}}
+def _query_parameter(name: str) -> Document:
+    written = "namespace" if name == "inNamespace" else name
+    return {"name": written, "in": "query", "description": _PARAMETERS[name], "schema": {"type": "string"}}
 
 
 def _responses(route: Route, info: KindInfo | None) -> Document:
@@ -187,7 +202,7 @@ def _responses(route: Route, info: KindInfo | None) -> Document:
     answers = {"201" if route.handler is resources.create else "200": done}
     if route.handler in (apply.apply, apply.delete):
         answers["207"] = {"description": "some objects failed, see each item's error", "content": content}
-    answers["default"] = {"description": "a failure", "content": _content(JSON, "Status")}
+    answers["default"] = {"$ref": "#/components/responses/Failure"}
     return answers
 
 
@@ -196,11 +211,7 @@ def _content(content_type: str, schema: str) -> Document:
 
 
 def _named(schema: str, info: KindInfo | None) -> str:
-    return schema.format(kind=_schema_name(info)) if info is not None else schema
-
-
-def _schema_name(info: KindInfo) -> str:
-    return info.kind if info.is_acted_on else "OtherObject"
+    return schema.format(kind=info.kind if info is not None else "OtherObject")
 
 
 def _schemas() -> Document:

@@ -56,13 +56,18 @@ _FLAGS = {
 @click.option("--log-level", type=click.Choice(["trace", "debug", "info", "warning", "error"]))
 @click.option("--log-json/--log-text", default=None, help="One JSON object a line, or text.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting by its name in the file: network.mtu=1400.")
-def command(config: Path | None, settings: tuple[str, ...], **flags: Any) -> None:
+@click.option("--clear", is_flag=True, help="Do not run: end all pods, take down everything of ours on this node, forget all objects.")
+def command(config: Path | None, settings: tuple[str, ...], clear: bool, **flags: Any) -> None:
     """Run the agent in the foreground."""
     from agent import config as configuration  # noqa: PLC0415 - the command line must start without the agent
     from agent import daemon  # noqa: PLC0415
 
     named = {_FLAGS[name]: list(value) if isinstance(value, tuple) else value for name, value in flags.items() if value not in (None, ())}
-    daemon.run(configuration.load(config, flags={**named, **_settings(settings)}))
+    loaded = configuration.load(config, flags={**named, **_settings(settings)})
+    if clear:
+        daemon.clear(loaded)
+    else:
+        daemon.run(loaded)
 
 
 def _settings(settings: tuple[str, ...]) -> dict[str, Any]:

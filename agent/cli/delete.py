@@ -12,7 +12,7 @@ from agent.api.client import Client, Document
 from agent.api.failure import from_status
 from agent.cli.apply import title_of
 from agent.cli.manifests import read
-from agent.cli.options import Duration, dry_run_query, gathered, with_all_namespaces, with_dry_run, with_namespace, with_selector
+from agent.cli.options import dry_run_query, duration, gathered, with_all_namespaces, with_dry_run, with_namespace, with_selector
 from agent.cli.targets import Found, Kinds, Scope, find
 from agent.cli.terminal import print_error
 from agent.cli.waiting import wait_until
@@ -69,7 +69,7 @@ class _Options:
 @click.option("--all", is_flag=True, help="Every object of the kind.")
 @click.option("--grace-period", type=click.IntRange(min=0), metavar="SECONDS", help="How long a pod's processes may take to end.")
 @click.option("--wait/--no-wait", default=True, help="Wait until the objects are gone (default).")
-@click.option("--timeout", type=Duration(), default="5m", show_default=True, help="How long to wait.")
+@click.option("--timeout", type=duration, default="5m", show_default=True, help="How long to wait.")
 @click.option("--ignore-not-found", is_flag=True, help="An object that does not exist is no error.")
 @with_dry_run
 @gathered(_Options)
@@ -132,4 +132,4 @@ def _wait(client: Client, gone: Sequence[Found], timeout_s: float) -> None:
         def is_gone(current: Document | None, uid: str | None = uid) -> bool:
             return current is None or (uid is not None and current["metadata"]["uid"] != uid)
 
-        wait_until(client, one, is_gone, what="gone", deadline=deadline)
+        wait_until(client, one, is_gone, "gone", deadline)

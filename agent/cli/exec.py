@@ -11,13 +11,13 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
 
 from agent.api.client import Client, Document, object_path
 from agent.cli.options import gathered, with_namespace
+from agent.cli.terminal import print_warning
 
 _EXAMPLES = """\b
 Examples:
@@ -56,10 +56,12 @@ def command(options: _Options) -> None:
     if options.tty and not sys.stdin.isatty():
         raise click.UsageError("--tty needs a terminal, and standard input is none")
     with Client() as client:
-        plan = client.create(_path(options), _request(options))
+        answer = client.create(_path(options), _request(options))
+    for warning in answer.get("warnings", ()):
+        print_warning(warning)
     if not (options.stdin or options.tty):
         _close_input()
-    os.execv(sys.executable, enter_command(plan_descriptor(plan)))
+    os.execv(sys.executable, enter_command(plan_descriptor(answer["plan"])))  # noqa: S606 - the plan's process takes this one's place
 
 
 def _path(options: _Options) -> str:
@@ -88,7 +90,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def enter_command(descriptor: int) -> Sequence[str]:
+def enter_command(descriptor: int) -> list[str]:
     return [sys.executable, *_ENTER, "--plan-fd", str(descriptor)]
 
 

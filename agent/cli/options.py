@@ -59,15 +59,9 @@ def gathered(kind: type[OptionsT]) -> Callable[[Callable[[OptionsT], ResultT]], 
     return decorate
 
 
-class Duration(click.ParamType):
-    """ "90s", "2m", "1h30m", or a number of seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return float(value)
-        seconds = seconds_of(str(value))
-        if seconds is None:
-            self.fail(f'"{value}" is not a duration: write 30s, 5m or 1h30m', param, ctx)
-        return seconds
+def duration(text: str) -> float:
+    """A parameter type: "90s", "2m", "1h30m", or a number of seconds."""
+    seconds = seconds_of(text)
+    if seconds is None:
+        raise click.BadParameter(f'"{text}" is not a duration: write 30s, 5m or 1h30m')
+    return seconds

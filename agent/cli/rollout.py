@@ -9,9 +9,10 @@ import click
 
 from agent.api.client import Client, Document
 from agent.cli.columns import at
-from agent.cli.options import Duration, with_namespace
+from agent.cli.options import duration, with_namespace
 from agent.cli.targets import Found, Kinds, Scope, find_all
-from agent.cli.waiting import wait_until
+from agent.cli.waiting import states
+from agent.errors import DeadlineExceeded, NotFound
 
 RESTARTED_AT = "podwright.io/restarted-at"
 _STATUS_EXAMPLES = """\b
@@ -33,7 +34,7 @@ def command() -> None:
 
 @command.command(epilog=_STATUS_EXAMPLES)
 @_WHAT
-@click.option("--timeout", type=Duration(), default="10m", show_default=True, help="How long to follow.")
+@click.option("--timeout", type=duration, default="10m", show_default=True, help="How long to follow.")
 @click.option("--watch/--no-watch", default=True, help="Follow until it is complete (default), or say how far it is.")
 @with_namespace
 def status(what: tuple[str, ...], timeout: float, watch: bool, namespace: str) -> None:
@@ -44,18 +45,22 @@ def status(what: tuple[str, ...], timeout: float, watch: bool, namespace: str) -
             if not watch:
                 print(progress(one.document) or f"{one.title} is complete")
                 continue
-            said: list[str] = []
-
-            def tell(current: Document, said: list[str] = said) -> None:
-                text = progress(current)
-                if text and text not in said[-1:]:
-                    said.append(text)
-                    print(text, flush=True)
-
-            wait_until(
-                client, one, lambda current: current is not None and not progress(current), what="complete", deadline=deadline, also=tell
-            )
+            _follow(client, one, deadline)
             print(f"{one.title} is complete")
+
+
+def _follow(client: Client, deployment: Found, deadline: float) -> None:
+    said = ""
+    for current in states(client, deployment, deadline):
+        if current is None:
+            raise NotFound(f"{deployment.title} was deleted")
+        text = progress(current)
+        if not text:
+            return
+        if text != said:
+            print(text, flush=True)
+        said = text
+    raise DeadlineExceeded(f"timed out following {deployment.title}: {said}")
 
 
 @command.command(epilog=_RESTART_EXAMPLES)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from agent.api.client import Client
-from agent.cli.options import Duration
+from agent.cli.options import duration
 from agent.cli.terminal import BOLD, painted
 
 _EXAMPLES = """\b
@@ -25,7 +25,7 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @click.option("-o", "--output", type=click.Choice(["", "json"]), default="", help="json: for programs.")
 @click.option("-w", "--watch", is_flag=True, help="Again and again.")
-@click.option("--interval", type=Duration(), default="2s", show_default=True, help="With --watch: how often.")
+@click.option("--interval", type=duration, default="2s", show_default=True, help="With --watch: how often.")
 def command(output: str, watch: bool, interval: float) -> None:
     """Show the agent's state."""
     with Client() as client:

@@ -59,9 +59,9 @@ def pods(namespace: str, all_namespaces: bool, sort_by: str) -> None:
         return
     field = {"cpu": "cpuMillicores", "memory": "memoryBytes"}.get(sort_by)
     items.sort(key=lambda item: (-item[field] if field else 0, item["namespace"], item["name"]))
-    before = [lambda item: item["namespace"]] if all_namespaces else []
-    rows = [[*(text(item) for text in before), item["name"], _cpu(item), _memory(item)] for item in items]
-    print_table([*(["NAMESPACE"] if all_namespaces else []), "NAME", "CPU(cores)", "MEMORY(bytes)"], rows)
+    header, rows = ["NAMESPACE", "NAME", "CPU(cores)", "MEMORY(bytes)"], [[i["namespace"], i["name"], _cpu(i), _memory(i)] for i in items]
+    first = 0 if all_namespaces else 1
+    print_table(header[first:], [row[first:] for row in rows])
 
 
 def _cpu(item: Document) -> str:

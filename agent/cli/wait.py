@@ -11,7 +11,7 @@ import click
 from agent.api.client import Client, Document
 from agent.cli.columns import at
 from agent.cli.jsonpath import values
-from agent.cli.options import Duration, gathered, with_all_namespaces, with_namespace, with_selector
+from agent.cli.options import duration, gathered, with_all_namespaces, with_namespace, with_selector
 from agent.cli.targets import Kinds, Scope, find
 from agent.cli.waiting import Test, wait_until
 from agent.errors import NotFound
@@ -40,7 +40,7 @@ class _Options:
 @click.command(epilog=_EXAMPLES)
 @click.argument("what", nargs=-1, required=True, metavar="KIND [NAME]... | KIND/NAME...")
 @click.option("--for", "goal", required=True, metavar="GOAL", help="condition=TYPE[=STATUS], delete, or jsonpath={PATH}[=VALUE].")
-@click.option("--timeout", type=Duration(), default="30s", show_default=True, help="For all objects together.")
+@click.option("--timeout", type=duration, default="30s", show_default=True, help="For all objects together.")
 @with_namespace
 @with_all_namespaces
 @with_selector
@@ -58,7 +58,7 @@ def command(options: _Options) -> None:
         if what != "gone" and (missing or not found):
             raise missing[0] if missing else NotFound("no object matches")
         for one in found:
-            wait_until(client, one, is_done, what=what, deadline=deadline)
+            wait_until(client, one, is_done, what, deadline)
             print(f"{one.title} {'deleted' if what == 'gone' else 'condition met'}")
 
 

@@ -185,10 +185,13 @@ def _make_directory(directory: Path) -> None:
         switches = parent / "cgroup.subtree_control"
         if switches.exists() and not {"cpu", "memory", "pids"} <= set(_read(switches).split()):
             _write(switches, "+cpu +memory +pids")
+    reach(f"mkdir before {directory}")
     directory.mkdir(exist_ok=True)
+    reach(f"mkdir after {directory}")
 
 
 def _remove_directory(directory: Path, deadline: float) -> None:
+    reach(f"rmdir before {directory}")
     while True:
         try:
             directory.rmdir()
@@ -199,6 +202,7 @@ def _remove_directory(directory: Path, deadline: float) -> None:
                 raise KernelError(error.errno or errno.EIO, f"rmdir {directory}", "processes are left in it") from None
             time.sleep(0.005)
         else:
+            reach(f"rmdir after {directory}")
             return
 
 

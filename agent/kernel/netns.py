@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from agent.errors import InvalidObject, KernelError, NotFound
 from agent.kernel import libc, mount
+from agent.killpoint import reach
 
 _NS_GET_NSTYPE = 0xB703
 _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
@@ -56,7 +57,9 @@ def create(directory: Path, *, kinds: Sequence[str] = ("net", "uts", "ipc"), hos
     remove(directory)
     half_made.mkdir(mode=0o711, parents=True)
     _in_fresh_thread(lambda: _unshare_and_pin(half_made, kinds, hostname))
+    reach(f"rename before {half_made} {directory}")
     half_made.rename(directory)
+    reach(f"rename after {half_made} {directory}")
 
 
 def remove(directory: Path) -> None:
@@ -68,6 +71,7 @@ def remove(directory: Path) -> None:
     for entry in entries:
         mount.remove_(entry)
         entry.unlink(missing_ok=True)
+        reach(f"unlink after {entry}")
     try:
         directory.rmdir()
     except FileNotFoundError:

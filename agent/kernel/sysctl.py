@@ -50,3 +50,4 @@ def write(setting: Sysctl) -> None:
             raise KernelError(error.errno or 0, str(setting)) from None
     except OSError as error:
         raise KernelError(error.errno or 0, str(setting)) from None
+    reach(f"sysctl after {setting}")

@@ -48,7 +48,7 @@ def with_session(test: Callable[[Nft], None]) -> Callable[[], None]:
     def in_namespace() -> None:
         in_new_netns(run)
 
-    del in_namespace.__wrapped__  # type: ignore[attr-defined]  # pytest would ask for a fixture `session`
+    del in_namespace.__wrapped__  # pytest would ask for a fixture `session`
     return in_namespace
 
 

@@ -1,4 +1,4 @@
-"""A named network namespace for a test, seen through ip(8): a judge that shares no code with the agent."""
+"""A network namespace for a test, seen through ip(8) and ping(8): judges that share no code with the agent."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True)
 class NetworkNamespace:
-    name: str
+    """Held by a bind mount at `path`."""
 
-    @property
-    def path(self) -> str:
-        return f"/run/netns/{self.name}"
+    path: Path
 
     @classmethod
     @contextmanager
-    def made(cls, name: str) -> Iterator[NetworkNamespace]:
-        subprocess.run(["ip", "netns", "add", name], check=True)
-        made = cls(name)
+    def made(cls, path: Path) -> Iterator[NetworkNamespace]:
+        path.touch()
+        subprocess.run(["unshare", f"--net={path}", "true"], check=True)
+        made = cls(path)
         try:
             yield made
         finally:
@@ -30,20 +30,22 @@ class NetworkNamespace:
 
     def delete(self) -> None:
         """Absence is success."""
-        subprocess.run(["ip", "netns", "delete", self.name], check=False, stderr=subprocess.DEVNULL)
+        if self.path.exists():
+            subprocess.run(["umount", self.path], check=True)
+            self.path.unlink()
 
-    def ip(self, *words: str) -> str:
-        return subprocess.run(["ip", "-n", self.name, *words], capture_output=True, text=True, check=True).stdout
+    def run(self, *command: str) -> str:
+        return subprocess.run(["nsenter", f"--net={self.path}", *command], capture_output=True, text=True, check=True).stdout
 
     def links(self) -> set[str]:
         return {link["ifname"] for link in self._json("link", "show")}
 
     def addresses(self, link: str) -> set[str]:
         """Global ones, without prefix length."""
-        return {a["local"] for item in self._json("address", "show", "dev", link) for a in item["addr_info"] if a["scope"] == "global"}
+        return {a["local"] for item in self._json("address", "show", "dev", link) for a in item["addr_info"] if a.get("scope") == "global"}
 
     def ping(self, address: str) -> None:
-        subprocess.run(["ip", "netns", "exec", self.name, "ping", "-c1", "-W2", address], check=True, stdout=subprocess.DEVNULL)
+        self.run("ping", "-c1", "-W2", address)
 
     def _json(self, *words: str) -> Any:
-        return json.loads(self.ip("-j", *words) or "[]")
+        return json.loads(self.run("ip", "-j", *words) or "[]")

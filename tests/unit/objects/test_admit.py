@@ -131,6 +131,6 @@ def test_a_pod_of_another_node_is_only_a_record() -> None:
 
 def test_a_deployment_keeps_its_selector() -> None:
     (other,) = decode(dedent(DEPLOYMENT).replace("app: web", "app: db"))
-    with pytest.raises(InvalidObject, match="spec.selector: cannot be changed") as refusal:
+    with pytest.raises(InvalidObject, match=r"spec\.selector: cannot be changed") as refusal:
         admit(other.object, deployment(), node_name="here")
     assert refusal.value.hint == "delete the deployment, then apply it again"

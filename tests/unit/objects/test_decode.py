@@ -152,12 +152,14 @@ def test_a_namespace_on_a_cluster_wide_kind_is_ignored_and_said_so() -> None:
             "spec.containers[0].ports[0].protocol: expected TCP, UDP or SCTP, got the string 'tcp', did you mean \"TCP\"?",
         ),
         (
-            container("imagePullPolicy: IfNotThere"),
-            "spec.containers[0].imagePullPolicy: expected Always, IfNotPresent or Never, got the string 'IfNotThere', did you mean \"IfNotPresent\"?",
+            container("imagePullPolicy: IfNotHere"),
+            "spec.containers[0].imagePullPolicy: expected Always, IfNotPresent or Never, "
+            "got the string 'IfNotHere', did you mean \"IfNotPresent\"?",
         ),
         (
             container("resources: {limits: {cpu: 1x}}"),
-            'spec.containers[0].resources.limits[cpu]: "1x" is not a quantity: write a number with an optional suffix, such as 100m, 2, 1.5Gi or 1e3',
+            'spec.containers[0].resources.limits[cpu]: "1x" is not a quantity: '
+            "write a number with an optional suffix, such as 100m, 2, 1.5Gi or 1e3",
         ),
         (
             container("resources: {limits: {cpu: true}}"),
@@ -178,7 +180,10 @@ def test_a_namespace_on_a_cluster_wide_kind_is_ignored_and_said_so() -> None:
         ("kind: Pod\n", "apiVersion: is required and missing"),
         ("apiVersion: v1\nkind: Pdo\n", 'kind: "Pdo" is not a kind this agent knows, did you mean "Pod"?'),
         ("apiVersion: v1\nkind: Kangaroo\n", 'kind: "Kangaroo" is not a kind this agent knows'),
-        ("apiVersion: podwright.io/v1\nkind: Attachment\n", 'kind: "Attachment" is not a kind this agent knows'),
+        (
+            "apiVersion: podwright.io/v1\nkind: Attachment\n",
+            'kind: "Attachment" is not a kind this agent knows, did you mean "VolumeAttachment"?',
+        ),
         ("apiVersion: apps/v1beta1\nkind: Deployment\n", 'apiVersion: Deployment is in apps/v1, not in "apps/v1beta1"'),
         ("- a\n", "document: expected an object with apiVersion and kind, got a list"),
         ("hello\n", 'document: expected an object with apiVersion and kind, got "hello"'),
@@ -248,7 +253,10 @@ def test_an_ordinary_deployment_goes_in() -> None:
               volumes:
               - {name: data, emptyDir: {sizeLimit: 1Gi}}
               - name: token
-                projected: {sources: [{serviceAccountToken: {path: token}}, {downwardAPI: {items: [{path: l, fieldRef: {fieldPath: metadata.labels}}]}}]}
+                projected:
+                  sources:
+                  - serviceAccountToken: {path: token}
+                  - downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}
     """
     (decoded,) = decode(dedent(text))
     assert isinstance(decoded.object, Deployment)

@@ -59,7 +59,8 @@ OWN = "selector: {matchLabels: {app: web}}"
         ),
         (
             pod(
-                "containers: [{name: a, ports: [{containerPort: 1, hostPort: 80}]}, {name: b, ports: [{containerPort: 2, hostPort: 80, hostIP: 192.0.2.1}]}]"
+                "containers: [{name: a, ports: [{containerPort: 1, hostPort: 80}]}, "
+                "{name: b, ports: [{containerPort: 2, hostPort: 80, hostIP: 192.0.2.1}]}]"
             ),
             "spec.containers[1].ports[0].hostPort: 80/TCP is already taken by spec.containers[0].ports[0]",
         ),

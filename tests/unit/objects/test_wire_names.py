@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -49,7 +50,7 @@ ODD = {
 }
 
 
-def fields(wanted: type, seen: set[type]) -> Iterator[tuple[str, str, str]]:
+def fields(wanted: Any, seen: set[type]) -> Iterator[tuple[str, str, str]]:
     """(class, Python name, wire name) of every field that can occur in `wanted`."""
     if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct) and wanted not in seen:
         seen.add(wanted)
