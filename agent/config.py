@@ -70,6 +70,11 @@ class Config(_Section, frozen=True):
         return Path(self.run_dir, "ns")
 
     @property
+    def spool_dir(self) -> Path:
+        """Where the CNI binary writes down a DEL that met no agent. Durable: /run is emptied at boot, and by systemd on stop."""
+        return Path(self.state_dir, "spool")
+
+    @property
     def database(self) -> Path:
         return Path(self.state_dir, "podwright.db")
 

@@ -20,6 +20,7 @@ from loguru import logger
 from agent import __version__, controllers, log, teardown
 from agent.api import spool
 from agent.api.cni import CniService
+from agent.api.events import EventLog
 from agent.api.server import Server
 from agent.backend import AgentBackend
 from agent.config import Config, Mode
@@ -40,8 +41,8 @@ from agent.network.uplink import Ours
 from agent.objects.meta import Key, ObjectMeta
 from agent.objects.namespace import DEFAULT_NAMESPACE, Namespace
 from agent.objects.node import Node
+from agent.sandbox import capacity, node_object
 from agent.sandbox import manager as sandbox
-from agent.sandbox import node_object
 from agent.sandbox.interfaces import RuntimeInterfaces
 from agent.sandbox.manager import SandboxManager
 from agent.sandbox.usage import Sampler
@@ -74,7 +75,8 @@ def start(config: Config, stack: ExitStack) -> None:
     sampler = Sampler(node.sandboxes.usage_of_all)
     stack.callback(sampler.stop)
     sampler.start()
-    cni = CniService(RuntimeInterfaces(node.interfaces, is_ours=node.sandboxes.is_ours))
+    runtime = RuntimeInterfaces(node.interfaces, is_ours=node.sandboxes.is_ours)
+    cni = CniService(runtime, before_attach=lambda: spool.drain_waiting(config.spool_dir, cni.handle))
     backend = AgentBackend(config, store=node.store, network=node.interfaces, sandboxes=node.sandboxes, cni=cni, sampler=sampler)
     pods = Runner(node.store, [PodController(node.sandboxes)], threads=_POD_THREADS)
     stack.callback(pods.stop)
@@ -82,8 +84,9 @@ def start(config: Config, stack: ExitStack) -> None:
     stack.callback(controllers.start(node.store, config.node_name, config.controllers, admit=backend.admit).stop)
     server = Server(backend, socket_path=config.socket_path, group=config.group)
     stack.callback(server.stop)
+    server.listen()  # from now on a DEL waits for us; what came before is in the spool, and must go first
+    spool.drain(config.spool_dir, cni.handle)
     server.start()
-    spool.drain(Path(config.run_dir, "cni-spool"), cni.handle)
 
 
 def clear(config: Config) -> None:
@@ -123,8 +126,11 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     tables = Tables(nft, network)
     interfaces = NetworkManager(network, host=host, tables=tables, store=store, boot_id=hostinfo.boot_id())
     stack.callback(interfaces.close)
-    place = sandbox.Node(config.node_name, network.node_ips, config.namespaces_dir, Path(config.state_dir, "pods"))
-    sandboxes = SandboxManager(place, store=store, network=interfaces, cgroups=Cgroups(cgroup.detect()), now=now)
+    machine = hostinfo.capacity()
+    room = capacity.allocatable(capacity.capacity(machine.cpus, machine.memory_bytes))
+    place = sandbox.Node(config.node_name, network.node_ips, config.namespaces_dir, Path(config.state_dir, "pods"), room)
+    events = EventLog(store, node_name=config.node_name)
+    sandboxes = SandboxManager(place, store=store, network=interfaces, cgroups=Cgroups(cgroup.detect()), now=now, record=events.record)
     return _Node(store, host, network, tables, interfaces, sandboxes)
 
 

@@ -50,6 +50,7 @@ ensure_venv() {
 	! in_box || die "this box has no way to install Python packages; run the same command with --install-only outside first"
 	say "installing Python packages into $venv"
 	[ -x "$venv/bin/pip" ] || /usr/bin/python3 -m venv "$venv"
+	rm -rf build # setuptools would install what an older build left there
 	"$venv/bin/pip" install --quiet --disable-pip-version-check "$@" "$what"
 	echo "$stamp" >"$venv/podwright.stamp"
 }

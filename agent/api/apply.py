@@ -8,7 +8,8 @@ which failed and why (207 instead of 200). What a manifest said last is kept in 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import structs
@@ -25,15 +26,16 @@ from agent.objects.meta import Object
 from agent.objects.namespace import DEFAULT_NAMESPACE
 
 _Result = tuple[Object, str]
+_Act = Callable[[Decoded], _Result]
 
 
 def apply(call: Call) -> Answer:
-    return _each(_decoded(call), lambda wanted: _apply_one(call, wanted))
+    return _each(_decoded(call), lambda decoded: _apply_one(call, decoded))
 
 
 def delete(call: Call) -> Answer:
     """Last first: what was created later may depend on what came before."""
-    return _each(list(reversed(_decoded(call))), lambda wanted: _delete_one(call, wanted))
+    return _each(list(reversed(_decoded(call))), lambda decoded: _delete_one(call, decoded.object))
 
 
 def _decoded(call: Call) -> Sequence[Decoded]:
@@ -47,16 +49,16 @@ def _default_namespace(call: Call) -> str:
     return call.query.get("namespace") or DEFAULT_NAMESPACE
 
 
-def _each(decoded: Sequence[Decoded], act: Callable[[Object], _Result]) -> Answer:
+def _each(decoded: Sequence[Decoded], act: _Act) -> Answer:
     items = tuple(_item(one, act) for one in decoded)
     return Answer(ApplyResult(items=items), status=207 if any(item.error for item in items) else 200)
 
 
-def _item(decoded: Decoded, act: Callable[[Object], _Result]) -> ApplyItem:
+def _item(decoded: Decoded, act: _Act) -> ApplyItem:
     error: Status | None = None
     subject, result = decoded.object, "failed"
     try:
-        subject, result = act(decoded.object)
+        subject, result = act(decoded)
     except PodwrightError as failure:
         error = msgspec.convert(to_status(failure), Status)
     return ApplyItem(
@@ -70,10 +72,11 @@ def _item(decoded: Decoded, act: Callable[[Object], _Result]) -> ApplyItem:
     )
 
 
-def _apply_one(call: Call, wanted: Object) -> _Result:
+def _apply_one(call: Call, decoded: Decoded) -> _Result:
+    wanted = decoded.object
     if not wanted.metadata.name:
         raise InvalidObject(f"cannot apply a {wanted.kind} without metadata.name: apply must find it again", hint="create it by POST")
-    manifest = _manifest(wanted)
+    manifest = _manifest(decoded)
     if call.backend.store.find(wanted.key) is None:
         annotated = _annotated(wanted, manifest)
         return writing.create(call.backend, annotated, is_dry_run=call.is_dry_run), "created"
@@ -100,17 +103,23 @@ def _merged(wanted: Object, manifest: Document, live: Object) -> Object:
     return _annotated(decoded.object, manifest)
 
 
-def _manifest(wanted: Object) -> Document:
-    """What the caller said: no status, nothing of the agent's."""
-    document = to_document(wanted)
+def _manifest(decoded: Decoded) -> Document:
+    """What the caller said, in canonical form: no defaults, no status, nothing of the agent's."""
+    document = _only_written(to_document(decoded.object), decoded.written)
     document.pop("status", None)
-    kept = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
-    document["metadata"] = {name: value for name, value in document["metadata"].items() if name in kept}
-    annotations = {name: value for name, value in document["metadata"].get("annotations", {}).items() if name != LAST_APPLIED}
-    document["metadata"].pop("annotations", None)
-    if annotations:
-        document["metadata"]["annotations"] = annotations
-    return document
+    kept = ("labels", "annotations", "finalizers", "ownerReferences")
+    metadata = {name: value for name, value in document.get("metadata", {}).items() if name in kept}
+    metadata.get("annotations", {}).pop(LAST_APPLIED, None)
+    return {**document, "metadata": metadata}
+
+
+def _only_written(document: Document, written: Mapping[str, Any]) -> Document:
+    """Without the fields that only a default put there."""
+    return {
+        name: _only_written(value, written[name]) if isinstance(value, dict) and isinstance(written[name], dict) else value
+        for name, value in document.items()
+        if name in written
+    }
 
 
 def _annotated(subject: Object, manifest: Document) -> Object:

@@ -21,7 +21,8 @@ _LINGER_S = 1.0
 
 
 class Server:
-    """start() returns when the socket answers; stop() lets running requests end, then removes the socket."""
+    """listen() takes the socket: callers can connect and wait. start() returns when it answers; stop() lets running
+    requests end, then removes the socket."""
 
     def __init__(
         self, backend: Backend, socket_path: Path, *, group: str = "", gate: Gate | None = None, limits: Limits | None = None
@@ -31,6 +32,7 @@ class Server:
         gate = gate or gate_for(group)
         self._connections = Connections(owners=gate.owners, silence_s=self._limits.silence_s)
         self._edge = Edge(backend, gate, self._connections, self._limits)
+        self._claimed: Claim | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._started = threading.Event()
@@ -43,15 +45,24 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self) -> None:
+    def listen(self) -> None:
         """Raises AlreadyExists when another agent holds the socket."""
-        claimed = claim(self._path)
+        self._claimed = claim(self._path)
+
+    def start(self) -> None:
+        if self._claimed is None:
+            self.listen()
+        claimed, self._claimed = self._claimed, None
+        assert claimed is not None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(claimed)), name="api", daemon=True)
         self._thread.start()
         if not self._started.wait(_START_TIMEOUT_S):
             raise InternalError(f"the API did not start within {_START_TIMEOUT_S:.0f} s")
 
     def stop(self) -> None:
+        if self._claimed is not None:
+            self._claimed.release()
+            self._claimed = None
         if self._loop is None or self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)

@@ -19,7 +19,7 @@ from agent.objects.pod import Pod
 from agent.store.base import Event, EventType, Store
 
 Admit = Callable[[Object, Object | None], Object]
-SETTLE_S = 0.02
+SETTLE_S = 0.05
 """News of pods is gathered for so long: 300 pods becoming ready are a few looks, not 300."""
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from agent.controllers.runner import Due
 from agent.objects.meta import Key
+from agent.objects.pod import Pod
 from agent.sandbox.manager import SandboxManager
-from agent.store.base import Event
+from agent.store.base import Event, EventType
 
 
 class PodController:
@@ -18,7 +19,7 @@ class PodController:
         self._sandboxes = sandboxes
 
     def due(self, event: Event) -> Iterable[Due]:
-        """A status that we wrote ourselves is no news."""
+        """A status and a binding that we wrote ourselves are no news."""
         if event.old is None or _is_news(event):
             yield Due(event.object.key)
 
@@ -27,7 +28,9 @@ class PodController:
 
 
 def _is_news(event: Event) -> bool:
-    new, old = event.object.metadata, event.old.metadata if event.old else None
-    if old is None or event.type == "DELETED":
+    new, old = event.object, event.old
+    if old is None or event.type is EventType.DELETED or not (isinstance(new, Pod) and isinstance(old, Pod)):
         return True
-    return (new.generation, new.deletion_timestamp, new.finalizers) != (old.generation, old.deletion_timestamp, old.finalizers)
+    if (new.metadata.deletion_timestamp, new.status.phase) != (old.metadata.deletion_timestamp, old.status.phase):
+        return old.status.phase is not None
+    return new.spec != old.spec and old.spec.node_name == new.spec.node_name

@@ -15,6 +15,8 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+_STALE_LIMIT = 64
+"""A key that came sooner than planned leaves an entry behind; so many may gather before they are swept out."""
 
 
 class WorkQueue(Generic[K]):
@@ -76,6 +78,9 @@ class WorkQueue(Generic[K]):
         self._due[key] = due
         self._number += 1
         heapq.heappush(self._delayed, (due, self._number, key))
+        if len(self._delayed) > 2 * len(self._due) + _STALE_LIMIT:
+            self._delayed = [entry for entry in self._delayed if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._delayed)
 
     def _promote(self) -> float | None:
         """Make ready what is due; the seconds until the next one is, None if nothing is delayed."""

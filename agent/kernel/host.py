@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-from agent.kernel import link, netns, route, sysctl
+from agent.kernel import link, neigh, netns, route, sysctl
 from agent.kernel.link import Link
 from agent.kernel.linkwatch import LinkWatch
+from agent.kernel.neigh import Forwarding, Neighbour
 from agent.kernel.netlink import NETLINK_ROUTE, NetlinkSocket, Request
 from agent.kernel.route import Address, Route
 from agent.kernel.sysctl import Sysctl
@@ -60,6 +61,13 @@ class Host:
 
     def list_routes(self) -> list[Route]:
         return self._listing(route.list_routes)
+
+    def list_neighbours(self) -> list[Neighbour]:
+        """The permanent ones."""
+        return self._listing(neigh.list_permanent)
+
+    def list_forwarding(self) -> list[Forwarding]:
+        return self._listing(neigh.list_forwarding)
 
     def find_link(self, name: str) -> Link | None:
         return next((found for found in self.list_links() if found.name == name), None)

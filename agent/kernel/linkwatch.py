@@ -1,8 +1,9 @@
 """One thread that hears of every link change, and removes links through the same socket.
 
-Why removal is here: the kernel answers RTM_DELLINK only after an RCU barrier (16 to 24 ms, measured), but
-announces the deletion after 0.7 to 1.4 ms. On one socket that is both requester and subscriber, whichever comes
-first ends the wait: the announcement, or the error of a link that was not there.
+Why removal is here: the kernel ends RTM_DELLINK, and with it the sendmsg that asked for it, only after an RCU barrier
+(16 to 24 ms, measured), but announces the deletion after 0.7 to 1.4 ms. So the request is sent from a thread that
+may be held, on a socket that is both requester and subscriber, and whichever comes first ends the caller's wait:
+the announcement, or the error of a link that was not there.
 A lost announcement (ENOBUFS) is made good by reading all links again.
 """
 
@@ -12,6 +13,7 @@ import errno
 import itertools
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from loguru import logger
 
@@ -22,6 +24,8 @@ from agent.kernel.netlink import NETLINK_ROUTE, NLMSG_ERROR, NetlinkListener, Ne
 from agent.killpoint import reach
 
 _AF_BRIDGE = 7
+_SENDERS = 16
+"""More deletions at once only wait for each other in the kernel."""
 
 
 class _Waiter:
@@ -48,6 +52,7 @@ class LinkWatch:
         self._sequence = itertools.count(1)
         self._lock = threading.Lock()
         self._waiting: dict[int, _Waiter] = {}
+        self._senders = ThreadPoolExecutor(_SENDERS, thread_name_prefix="unlink")
         self._thread = threading.Thread(target=self._listener.run, args=(self._handle, self._resync), name="links", daemon=True)
         self._thread.start()
 
@@ -59,7 +64,7 @@ class LinkWatch:
         with self._lock:
             sequence = next(self._sequence)
             self._waiting[sequence] = waiter
-            self._listener.send(request.encode(sequence, acknowledge=True))
+        self._senders.submit(self._listener.send, request.encode(sequence, acknowledge=True))
         finished = waiter.wait(timeout_s)
         with self._lock:
             self._waiting.pop(sequence, None)
@@ -70,6 +75,7 @@ class LinkWatch:
             raise waiter.error
 
     def close(self) -> None:
+        self._senders.shutdown()
         self._listener.close()
         self._reader.close()
 

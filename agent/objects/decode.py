@@ -8,8 +8,8 @@ yet, and kinds of that sort, are kept and named in the warnings.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -30,10 +30,11 @@ from agent.objects.schema import Findings, check
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """`warnings`: what is stored and has no effect, one line each."""
+    """`warnings`: what is stored and has no effect, one line each. `written`: the document as its author wrote it."""
 
     object: Object
     warnings: tuple[str, ...] = ()
+    written: Mapping[str, Any] = field(default_factory=dict)
 
 
 def decode(text: str, *, source: str = "", default_namespace: str = DEFAULT_NAMESPACE) -> list[Decoded]:
@@ -77,7 +78,7 @@ def _decode_one(value: Any, default_namespace: str) -> tuple[Decoded | None, lis
     wrong = validate.problems(placed)
     if wrong:
         return None, wrong
-    return Decoded(placed, (*warnings, *_warnings(placed, info))), []
+    return Decoded(placed, (*warnings, *_warnings(placed, info)), plain(value)), []
 
 
 def _kind(value: Any) -> tuple[KindInfo | None, list[str]]:
@@ -90,16 +91,20 @@ def _kind(value: Any) -> tuple[KindInfo | None, list[str]]:
     kind, api_version = value["kind"], value["apiVersion"]
     info = KINDS.get(kind)
     if info is None or info.is_internal:
-        return None, [f'kind: "{kind}" is not a kind this agent knows{_suggestion(kind)}']
+        return None, [f'kind: "{kind}" is not a kind this agent knows{_suggestion(kind, api_version)}']
     if api_version not in info.api_versions:
         return None, [f'apiVersion: {kind} is in {" or ".join(info.api_versions)}, not in "{api_version}"']
     return info, []
 
 
-def _suggestion(kind: str) -> str:
-    folded = {known.singular: known.kind for known in KINDS.values() if not known.is_internal}
-    near = difflib.get_close_matches(kind.lower(), [*folded], 1)
-    return f', did you mean "{folded[near[0]]}"?' if near else ""
+def _suggestion(kind: str, api_version: str) -> str:
+    """A near name in the same API version; somewhere else only a very near one, since other groups have kinds of their own."""
+    known = [info for info in KINDS.values() if not info.is_internal]
+    for infos, likeness in (([info for info in known if api_version in info.api_versions], 0.6), (known, 0.85)):
+        folded = {info.singular: info.kind for info in infos}
+        if near := difflib.get_close_matches(kind.lower(), [*folded], 1, likeness):
+            return f', did you mean "{folded[near[0]]}"?'
+    return ""
 
 
 def _typed(value: dict[str, Any], info: KindInfo) -> tuple[Object | None, Findings]:

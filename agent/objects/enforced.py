@@ -41,12 +41,12 @@ _POD_SPEC = (
     "dnsConfig",
     "hostAliases",
     "terminationGracePeriodSeconds",
+    "overhead",
     "securityContext.runAsUser",
     "securityContext.runAsGroup",
     "securityContext.runAsNonRoot",
     "securityContext.supplementalGroups",
     "securityContext.fsGroup",
-    "securityContext.sysctls",
 )
 
 _TYPE = ("apiVersion", "kind", "metadata", "status")

@@ -58,6 +58,7 @@ _ACTED_ON = (
 # kind, plural, short names, API versions
 _KEPT_IN_NAMESPACES = (
     ("ConfigMap", "configmaps", "cm", "v1"),
+    ("CSIStorageCapacity", "csistoragecapacities", "", "storage.k8s.io/v1"),
     ("ControllerRevision", "controllerrevisions", "", "apps/v1"),
     ("CronJob", "cronjobs", "cj", "batch/v1"),
     ("DaemonSet", "daemonsets", "ds", "apps/v1"),
@@ -75,6 +76,8 @@ _KEPT_IN_NAMESPACES = (
     ("PodTemplate", "podtemplates", "", "v1"),
     ("ReplicaSet", "replicasets", "rs", "apps/v1"),
     ("ReplicationController", "replicationcontrollers", "rc", "v1"),
+    ("ResourceClaim", "resourceclaims", "", "resource.k8s.io/v1"),
+    ("ResourceClaimTemplate", "resourceclaimtemplates", "", "resource.k8s.io/v1"),
     ("ResourceQuota", "resourcequotas", "quota", "v1"),
     ("Role", "roles", "", "rbac.authorization.k8s.io/v1"),
     ("RoleBinding", "rolebindings", "", "rbac.authorization.k8s.io/v1"),
@@ -85,19 +88,27 @@ _KEPT_IN_NAMESPACES = (
     ("VolumeSnapshot", "volumesnapshots", "vs", "snapshot.storage.k8s.io/v1"),
 )
 _KEPT_CLUSTER_WIDE = (
+    ("APIService", "apiservices", "", "apiregistration.k8s.io/v1"),
+    ("CertificateSigningRequest", "certificatesigningrequests", "csr", "certificates.k8s.io/v1"),
     ("ClusterRole", "clusterroles", "", "rbac.authorization.k8s.io/v1"),
     ("ClusterRoleBinding", "clusterrolebindings", "", "rbac.authorization.k8s.io/v1"),
     ("CSIDriver", "csidrivers", "", "storage.k8s.io/v1"),
     ("CSINode", "csinodes", "", "storage.k8s.io/v1"),
     ("CustomResourceDefinition", "customresourcedefinitions", "crd crds", "apiextensions.k8s.io/v1"),
+    ("DeviceClass", "deviceclasses", "", "resource.k8s.io/v1"),
+    ("FlowSchema", "flowschemas", "", "flowcontrol.apiserver.k8s.io/v1"),
     ("IngressClass", "ingressclasses", "", "networking.k8s.io/v1"),
     ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "", "admissionregistration.k8s.io/v1"),
     ("PersistentVolume", "persistentvolumes", "pv", "v1"),
+    ("PriorityLevelConfiguration", "prioritylevelconfigurations", "", "flowcontrol.apiserver.k8s.io/v1"),
     ("PriorityClass", "priorityclasses", "pc", "scheduling.k8s.io/v1"),
     ("RuntimeClass", "runtimeclasses", "", "node.k8s.io/v1"),
     ("StorageClass", "storageclasses", "sc", "storage.k8s.io/v1"),
+    ("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "", "admissionregistration.k8s.io/v1"),
+    ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "", "admissionregistration.k8s.io/v1"),
     ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "", "admissionregistration.k8s.io/v1"),
     ("VolumeAttachment", "volumeattachments", "", "storage.k8s.io/v1"),
+    ("VolumeSnapshotContent", "volumesnapshotcontents", "vsc", "snapshot.storage.k8s.io/v1"),
     ("VolumeSnapshotClass", "volumesnapshotclasses", "vsclass", "snapshot.storage.k8s.io/v1"),
 )
 

@@ -1,8 +1,7 @@
 """YAML and JSON text to plain documents, by Kubernetes' rules rather than PyYAML's.
 
 Duplicate keys are errors with their line: the last one would win in silence. Unquoted scalars keep their text
-(scalar.Plain), so that a later complaint can quote it. Which of them are numbers, booleans or null follows the YAML
-that Kubernetes reads: `1e3` is a number, `yes` and `on` are booleans, `12:30` and `2024-01-01` are strings.
+(scalar.py), so that a later complaint can quote it. Whatever leaves here can be written as JSON again.
 """
 
 from __future__ import annotations
@@ -16,19 +15,12 @@ from typing import Any
 import yaml
 
 from agent.errors import InvalidObject
-from agent.objects.scalar import Plain
+from agent.objects.scalar import Plain, number, resolve
 
 _MAX_NODES = 1_000_000
 """Aliases can make a short text unfold without end."""
 
-_NULL = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLEANS = {
-    form: word in ("true", "yes", "on")
-    for word in ("true", "yes", "on", "false", "no", "off")
-    for form in (word, word.title(), word.upper())
-}
-_INTEGER = re.compile(r"([-+]?)(?:0b([01]+)|0o?([0-7]+)|0x([0-9a-fA-F]+)|(0|[1-9][0-9]*))", re.ASCII)
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _TAG = "tag:yaml.org,2002:"
 _SCALAR_TAGS = frozenset(_TAG + name for name in ("str", "null", "bool", "int", "float", "timestamp", "value", "merge"))
 _IMPLICIT = yaml.resolver.Resolver()
@@ -63,13 +55,26 @@ def _json(text: str, source: str) -> Document | None:
         return found
 
     try:
-        return Document(json.loads(text, object_pairs_hook=mapping, parse_constant=_refuse_constant), 1)
+        value = json.loads(text, object_pairs_hook=mapping, parse_int=_number, parse_float=_number, parse_constant=_number)
     except (ValueError, RecursionError):
         return None
+    if _SURROGATE.search(text):
+        _refuse_half_characters(value, source)
+    return Document(value, 1)
 
 
-def _refuse_constant(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")
+def _number(text: str) -> int | float:
+    value = number(text)
+    if value is None:
+        raise ValueError(f"{text} cannot be stored")
+    return value
+
+
+def _refuse_half_characters(value: Any, source: str) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidObject(f"cannot read {source}: it has half a character (\\ud800 to \\udfff without its partner)") from None
 
 
 def _yaml(text: str, source: str) -> Iterator[Document]:
@@ -151,7 +156,7 @@ class _Builder:
             raise self._error(node, f"tag {node.tag} is not supported")
         if node.style or _is_tagged_string(node):
             return text
-        return _resolved(text) or text
+        return resolve(text) or text
 
     def _error(self, node: yaml.Node, problem: str) -> InvalidObject:
         return InvalidObject(f"cannot read {self._source}, line {node.start_mark.line + 1}: {problem}")
@@ -161,19 +166,3 @@ def _is_tagged_string(node: yaml.ScalarNode) -> bool:
     """`!!str 8080`: PyYAML says string where it would have said number by itself."""
     implied: str = _IMPLICIT.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
     return bool(node.tag == f"{_TAG}str" != implied)
-
-
-def _resolved(text: str) -> Plain | None:
-    """What an unquoted scalar means when it is not a string."""
-    if text in _NULL:
-        return Plain(None, text)
-    if text in _BOOLEANS:
-        return Plain(_BOOLEANS[text], text)
-    if found := _INTEGER.fullmatch(text):
-        sign, binary, octal, hexadecimal, decimal = found.groups()
-        for digits, base in ((binary, 2), (octal, 8), (hexadecimal, 16), (decimal, 10)):
-            if digits:
-                return Plain(int(sign + digits, base), text)
-    if _FLOAT.fullmatch(text):
-        return Plain(float(text), text)
-    return None

@@ -35,13 +35,11 @@ class Resources:
         return Resources(self.cpu_milli - other.cpu_milli, self.memory_bytes - other.memory_bytes, self.pods - other.pods)
 
     def at_least(self, other: Resources) -> Resources:
-        return Resources(
-            max(self.cpu_milli, other.cpu_milli), max(self.memory_bytes, other.memory_bytes), max(self.pods, other.pods)
-        )
+        return Resources(max(self.cpu_milli, other.cpu_milli), max(self.memory_bytes, other.memory_bytes), max(self.pods, other.pods))
 
     def quantities(self) -> dict[str, Quantity]:
         """As a Node's status has them."""
-        return {"cpu": _cpu(self.cpu_milli), "memory": _memory(self.memory_bytes), "pods": _count(self.pods)}
+        return {"cpu": Quantity(self.cpu_milli * 10**6), "memory": _memory(self.memory_bytes), "pods": Quantity(self.pods * 10**9)}
 
 
 def capacity(cpus: int, memory_bytes: int, max_pods: int = DEFAULT_MAX_PODS) -> Resources:
@@ -71,14 +69,16 @@ def requests(pod: Pod) -> Resources:
 
 def fits(allocatable: Resources, used: Resources, pod: Pod) -> tuple[str, ...]:
     """Why the pod does not fit beside what is used; empty if it does. What it does not ask for cannot be missing."""
-    wanted, free = requests(pod), allocatable - used
+    wanted, free = requests(pod), (allocatable - used).at_least(Resources())
     reasons = []
     if wanted.pods > free.pods:
         reasons.append(f"too many pods: {used.pods} of {allocatable.pods} are here")
-    if wanted.cpu_milli > max(free.cpu_milli, 0):
-        reasons.append(_insufficient("cpu", _cpu(wanted.cpu_milli), _cpu(free.cpu_milli), _cpu(allocatable.cpu_milli)))
-    if wanted.memory_bytes > max(free.memory_bytes, 0):
-        reasons.append(_insufficient("memory", _memory(wanted.memory_bytes), _memory(free.memory_bytes), _memory(allocatable.memory_bytes)))
+    if wanted.cpu_milli > free.cpu_milli:
+        asked, left, total = (_cores(r.cpu_milli) for r in (wanted, free, allocatable))
+        reasons.append(f"insufficient cpu: requests {asked}, free {left} of {total}")
+    if wanted.memory_bytes > free.memory_bytes:
+        asked, left, total = (str(_memory(r.memory_bytes)) for r in (wanted, free, allocatable))
+        reasons.append(f"insufficient memory: requests {asked}, free {left} of {total}")
     return tuple(reasons)
 
 
@@ -133,17 +133,10 @@ def _sum(parts: Iterable[Resources]) -> Resources:
     return total
 
 
-def _insufficient(what: str, wanted: Quantity, free: Quantity, total: Quantity) -> str:
-    return f"insufficient {what}: requests {wanted}, free {free} of {total}"
-
-
-def _cpu(milli: int) -> Quantity:
-    return Quantity(milli * 10**6)
+def _cores(milli: int) -> str:
+    """As people say it: 1.5, not 1500m."""
+    return f"{milli / 1000:g}"
 
 
 def _memory(size_bytes: int) -> Quantity:
     return Quantity(size_bytes * 10**9, Style.BINARY)
-
-
-def _count(number: int) -> Quantity:
-    return Quantity(number * 10**9)

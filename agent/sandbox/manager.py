@@ -8,11 +8,12 @@ pod that was deleted and made anew under its name never meets its predecessor's 
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from loguru import logger
@@ -24,15 +25,19 @@ from agent.kernel.cgroup import Cgroups, CgroupUsage
 from agent.network.manager import NetworkManager
 from agent.network.request import AttachRequest
 from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, PodReference, PortMapping
-from agent.objects.meta import IPAddress, Key
+from agent.objects.meta import IPAddress, Key, Object
 from agent.objects.pod import Pod
+from agent.objects.pod_status import PodStatus
 from agent.sandbox import execplan, files, lifecycle, resources, status
+from agent.sandbox.capacity import Ledger, Resources
 from agent.sandbox.execplan import ExecOptions, PodPaths
 from agent.sandbox.lifecycle import FINALIZER, Step
 from agent.sandbox.status import Problem
 from agent.store.base import Store
 
 POD_IFNAME = "eth0"
+Record = Callable[[Object, Literal["Normal", "Warning"], str, str], None]
+_LOOK_FOR_ROOM_S = 1.0
 _ETC, _LOGS, _SHM = "etc", "logs", "shm"
 """What a pod's directory holds; only these are ever deleted there."""
 
@@ -45,11 +50,18 @@ class Node:
     addresses: tuple[IPAddress, ...]
     namespaces_dir: Path
     pods_dir: Path
+    allocatable: Resources
 
 
 class SandboxManager:
-    def __init__(self, node: Node, *, store: Store, network: NetworkManager, cgroups: Cgroups, now: Callable[[], str]) -> None:
-        self._node, self._store, self._network, self._cgroups, self._now = node, store, network, cgroups, now
+    """`now` gives RFC 3339 times, `record` writes an event for people."""
+
+    def __init__(  # noqa: PLR0913 (what a sandbox is made of)
+        self, node: Node, *, store: Store, network: NetworkManager, cgroups: Cgroups, now: Callable[[], str], record: Record
+    ) -> None:
+        self._node, self._store, self._network, self._cgroups = node, store, network, cgroups
+        self._now, self._record = now, record
+        self._ledger, self._ledger_lock = Ledger(node.allocatable), threading.Lock()
         self._uids: dict[Key, str] = {}
 
     def start(self, lost: Iterable[Attachment]) -> None:
@@ -59,6 +71,9 @@ class SandboxManager:
         netns.remove_half_made(self._node.namespaces_dir)
         pods = {pod.metadata.uid: pod for pod in self._store.list("Pod")[0] if isinstance(pod, Pod)}
         self._uids = {pod.key: uid for uid, pod in pods.items()}
+        for pod in pods.values():
+            if pod.spec.node_name == self._node.name:
+                self._ledger.hold(pod)
         for attachment in lost:
             if attachment.network != self._network.network.name or attachment.container_id not in pods:
                 self._network.detach(attachment.attachment_key)
@@ -86,29 +101,45 @@ class SandboxManager:
             self._remove(known)
             del self._uids[key]
         if pod is not None:
-            self._step(pod, lifecycle.next_step(pod, self._node.name))
+            return self._step(pod, lifecycle.next_step(pod, self._node.name))
         return None
 
-    def _step(self, pod: Pod, step: Step) -> None:
+    def _step(self, pod: Pod, step: Step) -> float | None:
         if step is Step.BUILD:
             self._uids[pod.key] = pod.metadata.uid
-            self._build(pod)
-        elif step is Step.END:
+            return self._build(pod)
+        if step is Step.END:
             self._end(pod)
         elif step is Step.END_NETWORK:
             self._network.detach(self._attachment_key(pod.metadata.uid))
+        return None
 
     # -- building -----------------------------------------------------------------------------------------------
 
-    def _build(self, pod: Pod) -> None:
+    def _build(self, pod: Pod) -> float | None:
+        if reasons := self._ledger_admits(pod):
+            problem = Problem("Unschedulable", f"0/1 nodes have room: {'; '.join(reasons)}", is_scheduled=False)
+            self._report(pod, status.not_ready(pod, problem, (), self._now()))
+            return _LOOK_FOR_ROOM_S
+        bound = _bound(pod, self._node.name)
         try:
-            addresses = self._ensure(pod)
+            addresses = self._ensure(bound)
         except PodwrightError as error:
             reason = "InsufficientAddresses" if isinstance(error, Exhausted) else "SandboxFailed"
             problem = Problem(reason, f"cannot build sandbox of pod {pod.metadata.namespace}/{pod.metadata.name}: {error.message}")
-            self._report(pod, status.not_ready(pod, problem, self._node.addresses, self._now()))
+            self._record(pod, "Warning", reason, problem.message)
+            self._report(pod, status.not_ready(bound, problem, self._node.addresses, self._now()), bound)
             raise
-        self._report(pod, status.ready(pod, addresses, self._node.addresses, self._now()))
+        self._report(pod, status.ready(bound, addresses, self._node.addresses, self._now()), bound)
+        return None
+
+    def _ledger_admits(self, pod: Pod) -> tuple[str, ...]:
+        """Why there is no room for the pod; () and its requests are held. A pod that was bound here stays."""
+        with self._ledger_lock:
+            if pod.spec.node_name:
+                self._ledger.hold(pod)
+                return ()
+            return self._ledger.admit(pod)
 
     def _ensure(self, pod: Pod) -> tuple[IPAddress, ...]:
         uid = pod.metadata.uid
@@ -138,9 +169,11 @@ class SandboxManager:
         )
         return self._network.attach(request)
 
-    def _report(self, pod: Pod, new: Any) -> None:
-        if new != pod.status:
-            self._store.update(msgspec.structs.replace(pod, status=new))
+    def _report(self, pod: Pod, new: PodStatus, bound: Pod | None = None) -> None:
+        """One write for the binding to this node and the status."""
+        wanted = msgspec.structs.replace(bound or pod, status=new)
+        if wanted != pod:
+            self._store.update(wanted)
 
     # -- ending -------------------------------------------------------------------------------------------------
 
@@ -157,6 +190,8 @@ class SandboxManager:
 
     def _remove(self, uid: str) -> None:
         """Everything a pod had on this node. Absence is success; an error does not stop the rest."""
+        with self._ledger_lock:
+            self._ledger.release(uid)
         teardown.run_all(
             (
                 lambda: process.end_all(lambda: self._cgroup_pids(uid), grace_s=0),
@@ -229,6 +264,10 @@ class SandboxManager:
             return self._cgroups.processes(_cgroup_name(uid))
         except NotFound:
             return ()
+
+
+def _bound(pod: Pod, node_name: str) -> Pod:
+    return pod if pod.spec.node_name else msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, node_name=node_name))
 
 
 def _kinds(pod: Pod) -> tuple[str, ...]:

@@ -10,13 +10,10 @@ import msgspec
 from agent.kernel.hostinfo import NodeCapacity, NodeIdentity
 from agent.objects.meta import Condition, IPAddress, IPNetwork, ObjectMeta
 from agent.objects.node import Node, NodeAddress, NodeAddressType, NodeSpec, NodeStatus, NodeSystemInfo
-from agent.objects.quantity import Quantity
+from agent.sandbox import capacity as resources
 
 HOSTNAME_LABEL = "kubernetes.io/hostname"
 MODE_ANNOTATION = "podwright.io/network-mode"
-MAX_PODS = 1000
-_RESERVED_MEMORY_BYTES = 256 << 20
-"""Kept for the node itself: allocatable is what pods may ask for."""
 
 
 def observed(  # noqa: PLR0913 (facts of one machine)
@@ -29,12 +26,7 @@ def observed(  # noqa: PLR0913 (facts of one machine)
     mode: str,
     now: str,
 ) -> Node:
-    total = {
-        "cpu": Quantity.parse(str(capacity.cpus)),
-        "memory": Quantity.parse(f"{capacity.memory_bytes >> 10}Ki"),
-        "pods": Quantity.parse(str(MAX_PODS)),
-    }
-    allocatable = {**total, "memory": Quantity.parse(f"{max(capacity.memory_bytes - _RESERVED_MEMORY_BYTES, 0) >> 10}Ki")}
+    total = resources.capacity(capacity.cpus, capacity.memory_bytes)
     return Node(
         metadata=ObjectMeta(
             name=name,
@@ -43,8 +35,8 @@ def observed(  # noqa: PLR0913 (facts of one machine)
         ),
         spec=NodeSpec(pod_cidr=pod_cidrs[0] if pod_cidrs else None, pod_cidrs=tuple(pod_cidrs)),
         status=NodeStatus(
-            capacity=total,
-            allocatable=allocatable,
+            capacity=total.quantities(),
+            allocatable=resources.allocatable(total).quantities(),
             conditions=(
                 Condition(type="Ready", status="True", reason="AgentReady", message="podwright is serving", last_transition_time=now),
             ),

@@ -97,8 +97,9 @@ def world(mode: Mode) -> Iterator[World]:
 
 
 def make_node(mode: Mode) -> None:
-    kind, v4, v6 = ("bridge", 20, 64) if mode is Mode.BRIDGE else ("dummy", 32, 128)
-    shell(f"ip link set lo up; ip link add pw0 type {kind} && ip link set pw0 address {BRIDGE_MAC} up")
+    """Routed pods have no bridge: there pw0 is some other device that holds the node's addresses."""
+    v4, v6 = (20, 64) if mode is Mode.BRIDGE else (32, 128)
+    shell(f"ip link set lo up; ip link add pw0 type bridge && ip link set pw0 address {BRIDGE_MAC} up")
     shell(f"ip addr add {NODE[4]}/{v4} dev pw0 && ip addr add {NODE[6]}/{v6} dev pw0 nodad")
     shell("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.pw0.route_localnet=1")
 

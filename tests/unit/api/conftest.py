@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,28 @@ from agent.api.peers import Gate
 from agent.api.server import Server
 
 OWNER = Gate(group="readers", group_id=None, owners=frozenset({0, os.geteuid()}))
+PODS = "/api/v1/namespaces/default/pods"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+
+
+def pod(name: str = "web-1", **labels: str) -> dict[str, Any]:
+    metadata = {"name": name} | ({"labels": labels} if labels else {})
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "main", "image": "nginx"}]}}
+
+
+def deployment(name: str = "web", replicas: int = 2) -> dict[str, Any]:
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": "nginx"}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template},
+    }
+
+
+def manifest(*documents: dict[str, Any]) -> bytes:
+    """Several documents as one YAML stream (JSON documents are YAML)."""
+    return "\n---\n".join(json.dumps(document) for document in documents).encode()
 
 
 @pytest.fixture

@@ -18,14 +18,15 @@ class Clock:
 
 
 def drained(queue: WorkQueue[str]) -> list[str]:
-    """Everything that is ready now; a sentinel keeps `take` from waiting."""
-    queue.add("end")
+    """Everything that is ready now. Taking the first sentinel makes ready what is due; the second keeps `take` from waiting."""
     found = []
-    while (key := queue.take()) != "end":
-        assert key is not None
-        found.append(key)
-        queue.done(key)
-    queue.done("end")
+    for sentinel in ("begin", "end"):
+        queue.add(sentinel)
+        while (key := queue.take()) != sentinel:
+            assert key is not None
+            found.append(key)
+            queue.done(key)
+        queue.done(sentinel)
     return found
 
 
@@ -78,6 +79,20 @@ def test_delayed_keys_come_in_the_order_of_time() -> None:
         queue.add(key, after_s)
     clock.now += 3
     assert drained(queue)[:3] == ["a", "b", "c"]
+
+
+def test_plans_that_were_overtaken_do_not_pile_up() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock)
+    for _ in range(1000):
+        clock.now += 0.1
+        queue.add("a", after_s=600)
+        queue.add("a")
+        assert drained(queue) == ["a"]
+    queue.add("a", after_s=600)
+    assert len(queue._delayed) < 100
+    clock.now += 600
+    assert drained(queue) == ["a"]
 
 
 def test_closing_wakes_who_waits() -> None:

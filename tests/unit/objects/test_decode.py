@@ -182,7 +182,7 @@ def test_a_namespace_on_a_cluster_wide_kind_is_ignored_and_said_so() -> None:
         ("apiVersion: v1\nkind: Kangaroo\n", 'kind: "Kangaroo" is not a kind this agent knows'),
         (
             "apiVersion: podwright.io/v1\nkind: Attachment\n",
-            'kind: "Attachment" is not a kind this agent knows, did you mean "VolumeAttachment"?',
+            'kind: "Attachment" is not a kind this agent knows',
         ),
         ("apiVersion: apps/v1beta1\nkind: Deployment\n", 'apiVersion: Deployment is in apps/v1, not in "apps/v1beta1"'),
         ("- a\n", "document: expected an object with apiVersion and kind, got a list"),
