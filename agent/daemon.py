@@ -49,8 +49,8 @@ from agent.sandbox.usage import Sampler
 from agent.store.base import Store
 from agent.store.sqlite import SqliteStore
 
-_POD_THREADS = 8
-"""A pod that is ending may hold its thread for its whole grace period."""
+_POD_THREADS = 4
+"""They wait for the kernel and the disk most of the time; more only fight for the interpreter."""
 
 
 def run(config: Config) -> None:

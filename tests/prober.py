@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agent.kernel import netns
@@ -20,6 +21,7 @@ from agent.kernel import netns
 NODE = Path("/proc/self/ns/net")
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 KINDS = {"tcp": TCP, "udp": UDP}
+LONGEST = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class Servers:
                 server.bind((address, port))
                 if kind == "tcp":
                     server.listen(64)
-                self._selector.register(server, selectors.EVENT_READ, name)
+                serve = self._accept if kind == "tcp" else _answer_datagram
+                self._selector.register(server, selectors.EVENT_READ, partial(serve, name=name))
         self._wake.send(b"more")
 
     def _serve(self) -> None:
@@ -86,36 +89,81 @@ class Servers:
                     if b"stop" in self._woken.recv(64):
                         return
                 else:
-                    self._answer(key.fileobj, key.data)  # type: ignore[arg-type]
+                    with contextlib.suppress(OSError):
+                        key.data(key.fileobj)
 
-    def _answer(self, server: socket.socket, name: str) -> None:
+    def _accept(self, listener: socket.socket, name: str) -> None:
+        """The connection's first words are the server's; it goes on for as long as the client likes."""
+        connection, peer = listener.accept()
+        self._selector.register(connection, selectors.EVENT_READ, partial(self._converse, name=name))
+        connection.sendall(_answer(name, peer[0]))
+
+    def _converse(self, connection: socket.socket, name: str) -> None:
         with contextlib.suppress(OSError):
-            if server.type == TCP:
-                connection, peer = server.accept()
-                with connection:
-                    connection.sendall(f"{name} {_plain(peer[0])}".encode())
-            else:
-                _, peer = server.recvfrom(64)
-                server.sendto(f"{name} {_plain(peer[0])}".encode(), peer)
+            if heard := connection.recv(LONGEST):
+                connection.sendall(_answer(name, connection.getpeername()[0], len(heard)))
+                return
+        self._selector.unregister(connection)
+        connection.close()
+
+
+def _answer_datagram(server: socket.socket, name: str) -> None:
+    heard, peer = server.recvfrom(LONGEST)
+    server.sendto(_answer(name, peer[0], len(heard)), peer)
+
+
+def _answer(name: str, saw: str, length: int = 0) -> bytes:
+    """At least as long as the question."""
+    return f"{name} {_plain(saw)} ".encode().ljust(length, b".")
+
+
+class Conversation:
+    """One flow asked again and again: the same connection, or the same two datagram sockets. Use as a context manager."""
+
+    def __init__(self, place: Path, kind: str, address: str, port: int, *, timeout_s: float = 0.5) -> None:
+        with inside(place):
+            self.socket = socket.socket(family_of(address), KINDS[kind])
+        self.socket.settimeout(timeout_s)
+        self._kind, self._to, self._is_open = kind, (address, port), False
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def ask(self) -> Answer | None:
+        """None when nobody answers in time, or the connection is refused."""
+        try:
+            return self._ask_stream() if self._kind == "tcp" else self._ask_datagram()
+        except OSError:
+            return None
+
+    def _ask_stream(self) -> Answer:
+        if self._is_open:
+            self.socket.sendall(b"?")
+        else:
+            self.socket.connect(self._to)
+            self._is_open = True
+        return _parsed(self.socket.recv(256), self.socket.getpeername()[0])
+
+    def _ask_datagram(self) -> Answer:
+        self.socket.sendto(b"?", self._to)
+        text, (sender, *_) = self.socket.recvfrom(256)
+        return _parsed(text, sender)
 
 
 def ask(place: Path, kind: str, address: str, port: int, *, timeout_s: float = 0.5) -> Answer | None:
-    """Ask from a place; None when nobody answered in time, or the connection was refused."""
-    with inside(place):
-        client = socket.socket(family_of(address), KINDS[kind])
-    with client:
-        client.settimeout(timeout_s)
-        try:
-            if kind == "tcp":
-                client.connect((address, port))
-                text, sender = client.recv(256), client.getpeername()
-            else:
-                client.sendto(b"?", (address, port))
-                text, sender = client.recvfrom(256)
-        except OSError:
-            return None
-    name, _, saw = text.decode().partition(" ")
-    return Answer(name, saw, _plain(sender[0]))
+    """Ask once from a place; None when nobody answered in time, or the connection was refused."""
+    with Conversation(place, kind, address, port, timeout_s=timeout_s) as conversation:
+        return conversation.ask()
+
+
+def _parsed(text: bytes, sender: str) -> Answer:
+    if not text:
+        raise ConnectionResetError
+    name, saw, *_ = text.decode().split(" ")
+    return Answer(name, saw, _plain(sender))
 
 
 def _plain(address: str) -> str:

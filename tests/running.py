@@ -74,7 +74,9 @@ class RunningAgent:
         """Stop it and take everything down, as scripts/down does."""
         self.stop()
         command = [*PODWRIGHT, "agent", "--clear"]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **self._settings}, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **self._settings}, capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 0, done.stderr
 
     def wait(self, timeout_s: float = 15.0) -> int:
@@ -88,9 +90,9 @@ class RunningAgent:
 
     def cli(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
         """Run `podwright WORDS…`; its stdout."""
-        done = subprocess.run(
-            [*PODWRIGHT, *words], cwd=ROOT, env={**os.environ, "PODWRIGHT_SOCKET": str(self.socket_path)}, input=stdin, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        environment = {**os.environ, "PODWRIGHT_SOCKET": str(self.socket_path)}
+        command = [*PODWRIGHT, *words]
+        done = subprocess.run(command, cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False)
         assert not check or done.returncode == 0, f"podwright {' '.join(words)}: {done.stderr}\n{self.tail()}"
         return done.stdout if check else done.stdout + done.stderr
 

@@ -72,15 +72,11 @@ class WatchStream:
         if not since:
             objects, version = selected(self._call, self._info)
             return [_line("ADDED", to_document(found)) for found in objects], store.watch([self._info.kind], version)
-        newest = self._newest()
-        if since > newest:
-            raise Expired(f"resourceVersion {since} was never given out here, the newest is {newest}", hint="list again")
-        watch = store.watch([self._info.kind], since)
         try:
-            return self._lines(watch), watch
+            watch = store.watch([self._info.kind], since)
         except Conflict as error:
-            watch.close()
             raise Expired(error.message, hint=error.hint) from None
+        return [], watch
 
     async def _follow(self, request: web.Request, response: web.StreamResponse, watch: Watch) -> None:
         loop = asyncio.get_running_loop()

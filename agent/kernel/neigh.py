@@ -70,7 +70,9 @@ def list_permanent(socket: NetlinkSocket) -> list[Neighbour]:
 def list_forwarding(socket: NetlinkSocket) -> list[Forwarding]:
     """The static entries of every bridge."""
     found = _entries(socket, _AF_BRIDGE, "bridge fdb show")
-    return [Forwarding(port, values[_NDA_LLADDR].hex(":")) for port, state, values in found if state == _NUD_NOARP and _NDA_MASTER in values]
+    return [
+        Forwarding(port, values[_NDA_LLADDR].hex(":")) for port, state, values in found if state == _NUD_NOARP and _NDA_MASTER in values
+    ]
 
 
 def _entries(socket: NetlinkSocket, family: int, shown: str) -> Iterator[tuple[int, int, dict[int, bytes]]]:

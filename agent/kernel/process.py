@@ -29,6 +29,13 @@ def end_all(list_pids: ListPids, *, grace_s: float) -> int:
     return _kill_until_none(list_pids)
 
 
+def terminate(list_pids: ListPids) -> int:
+    """Ask every process to end, and return at once; how many were asked."""
+    with _held(list_pids) as held:
+        _signal(held.values(), signal.SIGTERM)
+        return len(held)
+
+
 def _kill_until_none(list_pids: ListPids) -> int:
     killed: set[int] = set()
     deadline = time.monotonic() + _KILL_DEADLINE_S

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from loguru import logger
+from msgspec import structs
 
 from agent import teardown
 from agent.config import Mode
@@ -115,6 +116,30 @@ class NetworkManager:
             os.close(fd)
         return attachment
 
+    def rebuild(self, key: AttachmentKey, path: str) -> Attachment:
+        """Make a lost interface again in the namespace at `path`, with the addresses and ports it has."""
+        with ExitStack() as stack:
+            fd = netns.open_network(path)
+            stack.callback(os.close, fd)
+            stack.enter_context(self._exclusive(key))
+            undo = stack.enter_context(ExitStack())
+            with self._lock:
+                index = self._take_index()
+            attachment = structs.replace(
+                self._attachments[key],
+                netns=NetnsIdentity(path=path, inode=os.fstat(fd).st_ino),
+                boot_id=self._boot_id,
+                host_ifindex=index,
+                mtu=self.network.mtu,
+            )
+            saved = self._store.update_soon(attachment)
+            self._build(attachment, fd, undo)
+            saved.result()
+            undo.pop_all()
+            self._attachments[key] = attachment
+            self._lost.discard(attachment.metadata.name)
+        return attachment
+
     def _promise(self, request: AttachRequest, inode: int) -> Attachment:
         """Reserve addresses, ports and link indexes; nothing is done yet."""
         key = request.key
@@ -208,10 +233,11 @@ class NetworkManager:
         """Connections of a dead pod must not meet the next holder of its address."""
         try:
             conntrack.flush(addresses)
-        except PodwrightError as error:
+        except (PodwrightError, OSError) as error:
             logger.warning("cannot flush connections of {}: {}", addresses, error)
-        with self._lock:
-            self._ipam.end_quarantine(addresses)
+        finally:
+            with self._lock:
+                self._ipam.end_quarantine(addresses)
 
     # -- questions --------------------------------------------------------------------------------------------
 

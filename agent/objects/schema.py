@@ -19,7 +19,7 @@ from msgspec import inspect
 
 from agent.objects.meta import decode_hook
 from agent.objects.quantity import Quantity
-from agent.objects.scalar import Plain, describe, plain
+from agent.objects.scalar import describe, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,23 @@ def _struct(raw: Any, wanted: inspect.StructType, path: str, findings: Findings)
     for name, value in raw.items():
         if name not in fields:
             findings.unknown.append(UnknownField(join(path, name), value, _near(name, fields)))
-        elif plain(value) is not None:
+        elif not _is_unset(value, fields[name]):
             clean[name] = _value(value, fields[name].type, join(path, name), findings)
     for known in wanted.fields:
         if known.required and known.encode_name not in clean:
             findings.problems.append(f"{join(path, known.encode_name)}: is required and missing")
     return clean
+
+
+def _is_unset(raw: Any, known: inspect.Field) -> bool:
+    """Null always; an empty string where a choice or an address is wanted, as Go writes and reads a value that is not set."""
+    return plain(raw) is None or (raw == "" and not known.required and _is_word(known.type))
+
+
+def _is_word(wanted: inspect.Type) -> bool:
+    if isinstance(wanted, inspect.UnionType):
+        return any(_is_word(member) for member in wanted.types)
+    return isinstance(wanted, inspect.EnumType | inspect.LiteralType | inspect.CustomType)
 
 
 def _near(name: str, fields: Mapping[str, inspect.Field]) -> str:
@@ -140,8 +151,7 @@ def _dict(raw: Any, wanted: inspect.DictType, path: str, findings: Findings) -> 
 def _union(raw: Any, wanted: inspect.UnionType, path: str, findings: Findings) -> Any:
     members = [member for member in wanted.types if not isinstance(member, inspect.NoneType)]
     if len(members) == 1:
-        is_unset = raw == "" and isinstance(members[0], inspect.CustomType)
-        return None if is_unset else _value(raw, members[0], path, findings)
+        return _value(raw, members[0], path, findings)
     value = plain(raw)
     if isinstance(value, int | str) and not isinstance(value, bool):
         return value
@@ -212,12 +222,11 @@ def _custom(raw: Any, wanted: inspect.CustomType, path: str, findings: Findings)
 
 def _wrong(raw: Any, expected: str, path: str, findings: Findings, cure: str = "") -> Any:
     value = plain(raw)
-    noun = _NOUNS.get(type(value), type(value).__name__)
-    got = (
-        noun
-        if value is None or isinstance(value, dict | list)
-        else f"{noun} {describe(raw) if isinstance(raw, Plain) or not isinstance(raw, str) else repr(raw)}"
-    )
+    got = _NOUNS.get(type(value), type(value).__name__)
+    if isinstance(value, str):
+        got = f"{got} {value!r}"
+    elif isinstance(value, bool | int | float):
+        got = f"{got} {describe(raw)}"
     findings.problems.append(f"{path or 'document'}: expected {expected}, got {got}{cure}")
     return value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from agent.store.base import Store
 
 POD_IFNAME = "eth0"
 Record = Callable[[Object, Literal["Normal", "Warning"], str, str], None]
-_LOOK_FOR_ROOM_S = 1.0
+_LOOK_FOR_ROOM_S, _LOOK_AT_ENDING_S = 1.0, 0.1
 _ETC, _LOGS, _SHM = "etc", "logs", "shm"
 """What a pod's directory holds; only these are ever deleted there."""
 
@@ -63,6 +64,7 @@ class SandboxManager:
         self._now, self._record = now, record
         self._ledger, self._ledger_lock = Ledger(node.allocatable), threading.Lock()
         self._uids: dict[Key, str] = {}
+        self._ending: dict[str, float] = {}
 
     def start(self, lost: Iterable[Attachment]) -> None:
         """After the store is read: remove what belongs to pods that are no more. `lost` attachments of living pods
@@ -109,8 +111,8 @@ class SandboxManager:
             self._uids[pod.key] = pod.metadata.uid
             return self._build(pod)
         if step is Step.END:
-            self._end(pod)
-        elif step is Step.END_NETWORK:
+            return self._end(pod)
+        if step is Step.END_NETWORK:
             self._network.detach(self._attachment_key(pod.metadata.uid))
         return None
 
@@ -158,12 +160,13 @@ class SandboxManager:
         held = self._network.get(key)
         if held is not None and self._network.is_standing(held):
             return held
-        self._network.detach(key)
+        path = str(self._node.namespaces_dir / pod.metadata.uid / "net")
+        if held is not None:
+            return self._network.rebuild(key, path)
         request = AttachRequest(
             key=key,
-            netns=str(self._node.namespaces_dir / pod.metadata.uid / "net"),
+            netns=path,
             pod=PodReference(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid),
-            addresses=held.addresses if held is not None else (),
             ports=_ports(pod),
             bandwidth=Bandwidth(),
         )
@@ -177,19 +180,34 @@ class SandboxManager:
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def _end(self, pod: Pod) -> None:
+    def _end(self, pod: Pod) -> float | None:
         """Processes first, so that they can still say goodbye over the network; the finalizer last."""
         uid = pod.metadata.uid
-        grace = pod.metadata.deletion_grace_period_seconds
-        process.end_all(lambda: self._cgroup_pids(uid), grace_s=pod.spec.termination_grace_period_seconds if grace is None else grace)
+        if wait_s := self._ask_processes(pod):
+            return wait_s
         self._remove(uid)
         self._uids.pop(pod.key, None)
         remaining = tuple(name for name in pod.metadata.finalizers if name != FINALIZER)
         metadata = msgspec.structs.replace(pod.metadata, finalizers=remaining)
         self._store.update(msgspec.structs.replace(pod, metadata=metadata))
+        return None
+
+    def _ask_processes(self, pod: Pod) -> float | None:
+        """TERM once, then seconds until the next look while the grace period lasts; None when it is time to remove."""
+        uid, given = pod.metadata.uid, pod.metadata.deletion_grace_period_seconds
+        grace_s = pod.spec.termination_grace_period_seconds if given is None else given
+        if grace_s <= 0 or not self._cgroup_pids(uid):
+            return None
+        deadline = self._ending.get(uid)
+        if deadline is None:
+            process.terminate(lambda: self._cgroup_pids(uid))
+            deadline = self._ending[uid] = time.monotonic() + grace_s
+        left_s = deadline - time.monotonic()
+        return min(left_s, _LOOK_AT_ENDING_S) if left_s > 0 else None
 
     def _remove(self, uid: str) -> None:
         """Everything a pod had on this node. Absence is success; an error does not stop the rest."""
+        self._ending.pop(uid, None)
         with self._ledger_lock:
             self._ledger.release(uid)
         teardown.run_all(

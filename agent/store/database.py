@@ -57,9 +57,11 @@ class Database:
 
     def rows(self) -> list[Row]:
         query = "SELECT kind, namespace, name, uid, resource_version, body FROM object ORDER BY kind, namespace, name"
-        return [
-            Row(Key(kind, space, name), uid, version, body) for kind, space, name, uid, version, body in self._connection.execute(query)
-        ]
+        try:
+            found = self._connection.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise self._translated("read", error) from error
+        return [Row(Key(kind, namespace, name), uid, version, body) for kind, namespace, name, uid, version, body in found]
 
     def resource_version(self) -> int:
         found = self._connection.execute("SELECT value FROM counter WHERE name = 'resource_version'").fetchone()

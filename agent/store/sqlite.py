@@ -18,8 +18,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from agent.errors import NotFound, Unavailable
-from agent.objects.encode import encode, from_record
+from agent.errors import InternalError, NotFound, Unavailable
+from agent.objects.encode import Record, encode, from_record
 from agent.objects.meta import Key, Object
 from agent.store import change
 from agent.store.base import Event, ObjectT
@@ -53,9 +53,13 @@ class SqliteStore:
 
     def __init__(self, path: Path | None, *, history: int = HISTORY, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._database = Database(path)
-        records = [from_record(row.key.kind, row.body) for row in self._database.rows() if row.body is not None]
+        try:
+            records = self._read()
+            self._view = View([record.object for record in records], self._database.resource_version(), history)
+        except BaseException:
+            self._database.close()
+            raise
         self._unplaced = {record.object.metadata.uid: record.unplaced for record in records if record.unplaced}
-        self._view = View([record.object for record in records], self._database.resource_version(), history)
         self._now = now
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._gate = threading.Lock()
@@ -115,6 +119,16 @@ class SqliteStore:
         self._writer.join()
         self._view.close()
         self._database.close()
+
+    def _read(self) -> Sequence[Record]:
+        """Every object of the file. One that cannot be read stops the agent: to go on without it would tear down what it describes."""
+        records = []
+        for row in self._database.rows():
+            try:
+                records.append(from_record(row.key.kind, row.body or b""))
+            except InternalError as error:
+                raise InternalError(f"cannot open {self._database.name}: {row.key}: {error.message}", hint=error.hint) from error
+        return records
 
     def _submit(self, write: _Write) -> Future[Any]:
         with self._gate:

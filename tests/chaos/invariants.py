@@ -100,7 +100,9 @@ class Node:
 
     def remains(self) -> list[str]:
         """What is left of us on a node that was cleared."""
-        found = [f"link {link.name}" for link in self._host.list_links() if link.name.startswith((POD_LINK_PREFIX, self.config.network.bridge))]
+        found = [
+            f"link {link.name}" for link in self._host.list_links() if link.name.startswith((POD_LINK_PREFIX, self.config.network.bridge))
+        ]
         found += [f"route {each}" for each in self._host.list_routes() if each.protocol == route.RTPROT_PODWRIGHT]
         found += [f"table {state.table}" for state in self._nft.list_tables() if state.table in (INET, BRIDGE, NETDEV)]
         gateways = {node.gateway_of(cidr) for cidr in self.config.network.pod_cidrs}
@@ -262,4 +264,3 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.005)
     return True
-

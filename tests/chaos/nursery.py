@@ -121,11 +121,11 @@ def main() -> None:
     importlib.import_module("agent.daemon")
     for line in sys.stdin:
         order = json.loads(line)
-        if order["verb"] == "reap":
-            answer = os.waitstatus_to_exitcode(os.waitpid(order["pid"], 0)[1])
-        else:
-            answer = os.fork() or _become(order)
-        print(answer, flush=True)
+        print(_reaped(order["pid"]) if order["verb"] == "reap" else os.fork() or _become(order), flush=True)
+
+
+def _reaped(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _become(order: Mapping[str, Any]) -> int:

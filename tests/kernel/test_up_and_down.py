@@ -26,8 +26,10 @@ def run(*command: str, environment: dict[str, str] | None = None) -> str:
 def shown() -> Iterator[str]:
     """What the first `up` shows."""
     settings = {path: Path(path).read_text() for path in ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/uplink/accept_ra")}
-    yield run("scripts/up")
-    run("scripts/down", "--purge", "--yes")
+    try:
+        yield run("scripts/up")
+    finally:
+        run("scripts/down", "--purge", "--yes")
     assert {path: Path(path).read_text() for path in settings} == settings
 
 

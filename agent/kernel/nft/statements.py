@@ -105,7 +105,9 @@ class DnatTo:
     def encode(self, scope: Scope) -> Iterator[bytes]:
         yield immediate(self.address.packed)
         address = register(0)
-        yield expression("nat", be32(1, _DNAT), be32(2, _NF_FAMILY[self.family]), be32(3, address), be32(4, address), be32(7, _MAP_ADDRESSES))
+        yield expression(
+            "nat", be32(1, _DNAT), be32(2, _NF_FAMILY[self.family]), be32(3, address), be32(4, address), be32(7, _MAP_ADDRESSES)
+        )
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,14 @@ def skeleton(node: NodeNetwork) -> Ruleset:
     return Ruleset(
         tables=(INET, layer2(node)),
         sets=(*hostport.sets(), *masquerade.sets(), filter.foreign_ok(), *antispoof.sets(node)),
-        chains=(*inbound.chains(node), *hostport.chains(), node_answers.chain(node), *filter.chains(node), *masquerade.chains(), *antispoof.chains(node)),
+        chains=(
+            *inbound.chains(node),
+            *hostport.chains(),
+            node_answers.chain(node),
+            *filter.chains(node),
+            *masquerade.chains(),
+            *antispoof.chains(node),
+        ),
         elements=tuple(masquerade.node_elements(node)),
     )
 

@@ -1,6 +1,7 @@
 from ipaddress import ip_address, ip_network
 
 import pytest
+
 from agent.config import Mode
 from agent.network import datapath
 from agent.network.node import NodeNetwork, mac_of

@@ -3,6 +3,7 @@
 from ipaddress import ip_address
 
 import pytest
+
 from agent.errors import AlreadyExists
 from agent.network import hostports
 from agent.network.hostports import HostPorts

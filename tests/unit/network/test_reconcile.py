@@ -7,17 +7,17 @@ from .conftest import attachment
 
 
 def link_of(made, **changed):
-    values = dict(
-        index=made.host_ifindex,
-        name=made.host_ifname,
-        kind="veth",
-        mac="",
-        mtu=1500,
-        master=0,
-        is_up=True,
-        alias=datapath.alias(made),
-        peer_index=made.host_ifindex + 1,
-    )
+    values = {
+        "index": made.host_ifindex,
+        "name": made.host_ifname,
+        "kind": "veth",
+        "mac": "",
+        "mtu": 1500,
+        "master": 0,
+        "is_up": True,
+        "alias": datapath.alias(made),
+        "peer_index": made.host_ifindex + 1,
+    }
     return Link(**(values | changed))
 
 

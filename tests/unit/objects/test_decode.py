@@ -219,10 +219,12 @@ def test_null_means_not_set() -> None:
     assert decoded.object.spec.node_selector == {}
 
 
-def test_an_empty_host_ip_is_none() -> None:
-    (decoded,) = decode(container('ports: [{containerPort: 80, hostIP: ""}]'))
+def test_an_empty_string_for_a_choice_or_an_address_means_not_set() -> None:
+    (decoded,) = decode(container('imagePullPolicy: "", ports: [{containerPort: 80, hostIP: "", protocol: ""}]'))
     assert isinstance(decoded.object, Pod)
-    assert decoded.object.spec.containers[0].ports[0].host_ip is None
+    (web,) = decoded.object.spec.containers
+    assert web.image_pull_policy is None
+    assert (web.ports[0].host_ip, web.ports[0].protocol) == (None, Protocol.TCP)
 
 
 def test_an_ordinary_deployment_goes_in() -> None:

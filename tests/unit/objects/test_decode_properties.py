@@ -65,8 +65,7 @@ def with_value(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 def survives(text: str) -> None:
     try:
         found = decode(text)
-    except InvalidObject as refusal:
-        assert str(refusal)
+    except InvalidObject:
         return
     for decoded in found:
         assert from_record(decoded.object.kind, encode(decoded.object)) == (decoded.object, {})

@@ -85,6 +85,19 @@ def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
         Database(file)
 
 
+def test_a_damaged_file_is_told_and_not_taken_for_an_empty_one(file: Path) -> None:
+    with SqliteStore(file) as store:
+        for number in range(200):
+            store.create_soon(pod(f"p{number}"))
+    content = bytearray(file.read_bytes())
+    content[8192 : len(content)] = b"\xff" * (len(content) - 8192)
+    file.write_bytes(content)
+    with pytest.raises(InternalError, match=r"SQLITE_CORRUPT"):
+        SqliteStore(file)
+    with pytest.raises(InternalError, match=r"SQLITE_CORRUPT"):  # and the lock is free again
+        SqliteStore(file)
+
+
 def test_a_database_of_another_program_is_left_alone(file: Path) -> None:
     file.parent.mkdir()
     other = sqlite3.connect(file)

@@ -1,0 +1,47 @@
+"""SIGKILL at the points of every operation: nothing is lost, nothing is left, nobody else notices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.chaos import killing, stage
+from tests.chaos.nursery import Nursery
+from tests.chaos.scenarios import CniAdd, CniDel, PodCreated, PodDeleted, Scenario
+from tests.chaos.stage import Stage
+from tests.chaos.traffic import Traffic
+from tests.runtime.network_namespace import NetworkNamespace
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def netns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkNamespace]:
+    with NetworkNamespace.made(tmp_path_factory.mktemp("container") / "netns") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def world(nursery: Nursery, mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Traffic]]:
+    with stage.with_bystanders(nursery, tmp_path_factory.mktemp(mode), mode) as made:
+        yield made
+
+
+SCENARIOS: list[Callable[[NetworkNamespace], Scenario]] = [lambda _: PodCreated(), lambda _: PodDeleted(), CniAdd, CniDel]
+
+
+@pytest.mark.parametrize("make", SCENARIOS, ids=["pod-created", "pod-deleted", "cni-add", "cni-del"])
+def test_killed_in_mid_operation(
+    make: Callable[[NetworkNamespace], Scenario], world: tuple[Stage, Traffic], netns: NetworkNamespace, is_long: bool
+) -> None:
+    killed, traffic = world
+    scenario = make(netns)
+    killed.agent.stop()
+    total = killing.count_points(killed, scenario)
+    assert traffic.lost() == []
+    numbers = killing.spread(total, None if is_long else killing.SAMPLE)
+    findings = killing.kill_at_each(killed, scenario, traffic, numbers)
+    assert findings.wrong == [], str(findings)
+    assert findings.died >= 0.8 * findings.kills, str(findings)
+    assert traffic.asked > 100 * findings.kills
