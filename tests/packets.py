@@ -42,6 +42,10 @@ class Wire:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
+    @property
+    def mac(self) -> str:
+        return self._socket.getsockname()[4].hex(":")
+
     def send(self, *wanted: bytes) -> None:
         for frame in wanted:
             self._socket.send(frame)

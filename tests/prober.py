@@ -21,7 +21,7 @@ from agent.kernel import netns
 NODE = Path("/proc/self/ns/net")
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 KINDS = {"tcp": TCP, "udp": UDP}
-LONGEST = 65536
+LONGEST, STUCK_S = 65536, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class Servers:
     def _accept(self, listener: socket.socket, name: str) -> None:
         """The connection's first words are the server's; it goes on for as long as the client likes."""
         connection, peer = listener.accept()
+        connection.settimeout(STUCK_S)
         self._selector.register(connection, selectors.EVENT_READ, partial(self._converse, name=name))
         connection.sendall(_answer(name, peer[0]))
 

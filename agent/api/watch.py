@@ -73,10 +73,9 @@ class WatchStream:
             objects, version = selected(self._call, self._info)
             return [_line("ADDED", to_document(found)) for found in objects], store.watch([self._info.kind], version)
         try:
-            watch = store.watch([self._info.kind], since)
+            return [], store.watch([self._info.kind], since)
         except Conflict as error:
             raise Expired(error.message, hint=error.hint) from None
-        return [], watch
 
     async def _follow(self, request: web.Request, response: web.StreamResponse, watch: Watch) -> None:
         loop = asyncio.get_running_loop()

@@ -23,10 +23,9 @@ from agent.controllers.replica import (
     is_terminating,
     new_pod,
     replica,
-    template_hash,
 )
 from agent.errors import InvalidObject
-from agent.objects.deployment import TEMPLATE_HASH_LABEL, Deployment
+from agent.objects.deployment import TEMPLATE_HASH_LABEL, Deployment, template_hash
 from agent.objects.meta import OwnerReference
 from agent.objects.pod import Pod
 

@@ -7,23 +7,19 @@ ReplicaSet is needed in between. A pod counts as ready when its sandbox and netw
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
-import msgspec
-
 from agent.objects.deployment import TEMPLATE_HASH_LABEL, Deployment
-from agent.objects.meta import Condition, ObjectMeta, OwnerReference, encode_hook
-from agent.objects.pod import Pod, PodTemplateSpec
+from agent.objects.meta import Condition, ObjectMeta, OwnerReference
+from agent.objects.pod import Pod
 from agent.objects.pod_status import PodPhase
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 READY_CONDITION = "PodReadyToStartContainers"
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: a random name never spells a word
-_HASH_LENGTH = 9
 _SUFFIX_LENGTH = 5
 _LONGEST_PREFIX = 58
 """With the suffix at most 63, so that the pod's name can be its host name."""
@@ -49,13 +45,6 @@ def replica(pod: Pod, wanted_hash: str, min_ready_seconds: int, now: datetime) -
     since = _ready_since(pod)
     is_available = since is not None and (now - since).total_seconds() >= min_ready_seconds
     return Replica(pod, pod.metadata.labels.get(TEMPLATE_HASH_LABEL) == wanted_hash, since, is_available)
-
-
-def template_hash(template: PodTemplateSpec) -> str:
-    """The same for templates that mean the same: order of labels and defaults written out make no difference."""
-    text = msgspec.json.encode(template, enc_hook=encode_hook, order="sorted")
-    number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
-    return "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(_HASH_LENGTH))
 
 
 def suffixes(random: Random) -> Iterator[str]:

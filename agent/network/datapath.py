@@ -6,7 +6,8 @@ so all traffic between pods is routed by the node and passes one forward hook, a
     bridge   host veth is a port of the bridge: static fdb entry for the pod's MAC, permanent neighbour on the bridge
     routed   host veth stands alone: host route to the pod's address, permanent neighbour on the veth
 
-Order matters to the kernel: alias and port settings before up, up before routes, gateway route before default.
+Order matters to the kernel: port settings before up, up before routes, gateway route before default. And to whoever
+comes after a crash: the alias that names a host veth's owner is its last request, so a named veth is a finished one.
 A pod is fail-closed from birth: without its firewall elements nothing it sends is let through.
 """
 
@@ -35,16 +36,17 @@ _HOST_IPV4 = {"send_redirects": 0, "accept_redirects": 0, "route_localnet": 1}
 
 @dataclass(frozen=True, slots=True)
 class PodChange:
-    """One pod's link: requests for the host's namespace, then settings and requests for the pod's."""
+    """One pod's link: requests for the host's namespace, settings and requests for the pod's, and the last for the host's."""
 
     host: tuple[Request, ...]
     pod_settings: tuple[Sysctl, ...]
     pod: tuple[Request, ...]
+    seal: tuple[Request, ...]
 
     def __str__(self) -> str:
         host = [str(request) for request in self.host]
         pod = [f"netns POD: {step}" for step in (*self.pod_settings, *self.pod)]
-        return "\n".join(host + pod)
+        return "\n".join([*host, *pod, *map(str, self.seal)])
 
 
 def host_ifname(key: AttachmentKey) -> str:
@@ -90,12 +92,13 @@ def attach(node: NodeNetwork, attachment: Attachment, *, netns_fd: int, bridge_i
         master=bridge_index,
     )
     is_port = node.mode is Mode.BRIDGE
-    settle = link.configure(index, alias=alias(attachment), ipv4=_HOST_IPV4, link_local=False, is_port=is_port)
+    settle = link.configure(index, ipv4=_HOST_IPV4, link_local=False, is_port=is_port)
     reach = _bridge_reach(attachment, bridge_index) if is_port else _routed_reach(attachment)
     return PodChange(
         host=(create, settle, link.set_up(index), *reach),
         pod_settings=_pod_settings(attachment),
         pod=_pod_side(node, attachment, pod_index),
+        seal=(link.configure(index, alias=alias(attachment)),),
     )
 
 

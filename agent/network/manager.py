@@ -195,6 +195,7 @@ class NetworkManager:
         undo.callback(self._tables.remove, attachment)
         self._tables.add(attachment)
         self._host.apply_in_pod(fd, change.pod_settings, change.pod)
+        self._host.apply(change.seal)
 
     def _take_back(self, attachment: Attachment) -> None:
         with self._lock:

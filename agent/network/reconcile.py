@@ -44,5 +44,5 @@ def plan(attachments: Iterable[Attachment], links: Sequence[Link], boot_id: str)
 
 
 def _is_of(found: Link, attachment: Attachment) -> bool:
-    """Killed between creating a link and naming its owner: not a finished attachment."""
+    """The owner is written on a link when everything else is done: without it the attachment is not finished."""
     return found.index == attachment.host_ifindex and datapath.attachment_of_alias(found.alias) == attachment.metadata.name

@@ -22,7 +22,7 @@ def template_hash(template: PodTemplateSpec) -> str:
 
     Fields at their default are not written, so a field that a later version adds changes no hash.
     """
-    text = msgspec.json.encode(template, enc_hook=encode_hook, order="deterministic")
+    text = msgspec.json.encode(template, enc_hook=encode_hook, order="sorted")
     number = int.from_bytes(hashlib.blake2b(text, digest_size=16).digest())
     letters = []
     for _ in range(10):

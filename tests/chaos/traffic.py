@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import socket
 import struct
 import threading
@@ -17,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.prober import TCP, UDP, family_of, inside
+from agent.kernel import netns
+from tests.prober import TCP, UDP, family_of
 
 PERIOD_S = 0.005
 PATIENCE_S = 3.0
@@ -38,10 +40,26 @@ class Way:
 
 @dataclass
 class _Flow:
+    """`place` is held open: a path below /proc/self means another namespace while the main thread visits one."""
+
     way: Way
+    place: int
     socket: socket.socket
     sent: int = 0
     answered: int = 0
+
+    @classmethod
+    def of(cls, way: Way) -> _Flow:
+        place = os.open(way.place, os.O_RDONLY | os.O_CLOEXEC)
+        with netns.entered(place):
+            made = socket.socket(family_of(way.address), UDP)
+        made.connect((way.address, way.port))
+        made.setblocking(False)
+        return cls(way, place, made)
+
+    def close(self) -> None:
+        self.socket.close()
+        os.close(self.place)
 
 
 @dataclass
@@ -49,11 +67,12 @@ class Traffic:
     """Use as a context manager; `lost` at any time."""
 
     ways: Sequence[Way]
-    connections: int = 0
+    asked: int = 0
+    """How many questions so far, both kinds."""
     _losses: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Traffic:
-        self._flows = [_Flow(way, _datagram_socket(way)) for way in self.ways]
+        self._flows = [_Flow.of(way) for way in self.ways]
         self._pause, self._idle, self._stop = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self._thread.start()
@@ -63,12 +82,7 @@ class Traffic:
         self._stop.set()
         self._thread.join()
         for flow in self._flows:
-            flow.socket.close()
-
-    @property
-    def asked(self) -> int:
-        """How many questions were asked so far, both kinds."""
-        return self.connections + sum(flow.sent for flow in self._flows)
+            flow.close()
 
     def lost(self) -> list[str]:
         """What was lost since the last call, one line per way and kind; waits until what is under way has arrived."""
@@ -88,7 +102,7 @@ class Traffic:
         return found
 
     def _run(self) -> None:
-        turns = itertools.cycle(self.ways)
+        turns = itertools.cycle(self._flows)
         while not self._stop.is_set():
             if self._pause.is_set():
                 self._idle.set()
@@ -96,9 +110,9 @@ class Traffic:
                 continue
             due = time.monotonic() + PERIOD_S
             self._send()
-            if problem := _connect(way := next(turns)):
-                self._losses.append(f"{way.name}: TCP {problem}")
-            self.connections += 1
+            if problem := _connect(flow := next(turns)):
+                self._losses.append(f"{flow.way.name}: TCP {problem}")
+            self.asked += 1 + len(self._flows)
             self._gather()
             time.sleep(max(due - time.monotonic(), 0))
 
@@ -115,17 +129,10 @@ class Traffic:
                     flow.answered += 1
 
 
-def _datagram_socket(way: Way) -> socket.socket:
-    with inside(way.place):
-        made = socket.socket(family_of(way.address), UDP)
-    made.connect((way.address, way.port))
-    made.setblocking(False)
-    return made
-
-
-def _connect(way: Way) -> str:
+def _connect(flow: _Flow) -> str:
     """Ask over a new connection; what went wrong, or ""."""
-    with inside(way.place):
+    way = flow.way
+    with netns.entered(flow.place):
         client = socket.socket(family_of(way.address), TCP)
     with client:
         client.settimeout(PATIENCE_S)

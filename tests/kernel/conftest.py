@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.running import RunningAgent
+
+BRIDGE_NETFILTER = [Path(f"/proc/sys/net/bridge/bridge-nf-call-{table}tables") for table in ("ip", "ip6")]
 
 
 @pytest.fixture(scope="module", params=["bridge", "routed"])
@@ -22,3 +25,29 @@ def agent(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
     running.start()
     yield running
     running.clear()
+
+
+@pytest.fixture(params=["nf=0", "nf=1"])
+def bridge_netfilter(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With and without bridge netfilter, which other tools turn on for their own bridges: it counts for all of the node's."""
+    with bridge_netfilter_set(request.param.removeprefix("nf=")):
+        yield
+
+
+@contextmanager
+def bridge_netfilter_set(value: str) -> Iterator[None]:
+    if not BRIDGE_NETFILTER[0].exists():
+        if value == "1":
+            pytest.skip("needs a kernel with br_netfilter")
+        yield
+        return
+    before = [path.read_text() for path in BRIDGE_NETFILTER]
+    flip_bridge_netfilter(value)
+    yield
+    for path, text in zip(BRIDGE_NETFILTER, before, strict=True):
+        path.write_text(text)
+
+
+def flip_bridge_netfilter(value: str) -> None:
+    for path in BRIDGE_NETFILTER:
+        path.write_text(value)

@@ -2,85 +2,43 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.prober import NODE, Servers, ask
+from tests.kernel.conftest import bridge_netfilter_set, flip_bridge_netfilter
+from tests.places import NODE_ADDRESS, OUTSIDE, OUTSIDE_ADDRESS, Pod, make_pods, manifest
+from tests.prober import NODE, Conversation, Servers, ask
 from tests.running import RunningAgent
 
 pytestmark = pytest.mark.kernel
 
-OUTSIDE = Path(os.environ.get("PODWRIGHT_OUTSIDE", "/nonexistent"))
-NODE_ADDRESS = {4: "192.0.2.11", 6: "2001:db8::11"}
-OUTSIDE_ADDRESS = {4: "198.51.100.1", 6: "2001:db8:1::1"}
 HOST_PORT = {"a": 8081, "b": 8082}
-
-PODS = "\n---\n".join(
-    f"""
-apiVersion: v1
-kind: Pod
-metadata: {{name: {name}}}
-spec:
-  containers:
-  - name: web
-    image: example/web:1
-    ports:
-    - {{containerPort: 80, hostPort: {port}, protocol: TCP}}
-    - {{containerPort: 80, hostPort: {port}, protocol: UDP}}
-"""
+PODS = [
+    manifest(name, *(f"containerPort: 80, hostPort: {port}, protocol: {protocol}" for protocol in ("TCP", "UDP")))
     for name, port in HOST_PORT.items()
-)
-
-
-@dataclass(frozen=True)
-class Pod:
-    name: str
-    place: Path
-    addresses: dict[int, str]
+]
 
 
 @dataclass(frozen=True)
 class World:
     a: Pod
     b: Pod
-    mode: str
 
 
 @pytest.fixture(scope="module")
-def world(agent: RunningAgent, mode: str) -> Iterator[World]:
-    agent.apply(PODS)
-    found = {}
-    for pod in agent.wait_for_pods(2):
-        addresses = {6 if ":" in entry["ip"] else 4: entry["ip"] for entry in pod["status"]["podIPs"]}
-        found[pod["metadata"]["name"]] = Pod(pod["metadata"]["name"], agent.namespace_of(pod), addresses)
+def world(agent: RunningAgent) -> Iterator[World]:
+    a, b = make_pods(agent, *PODS)
     with Servers() as servers:
-        for pod in found.values():
+        for pod in (a, b):
             servers.listen(pod.place, pod.name, 80)
         servers.listen(NODE, "node", 7000)
         for address in OUTSIDE_ADDRESS.values():
             servers.listen(OUTSIDE, "outside", 7001, address=address)
-        yield World(found["a"], found["b"], mode)
-
-
-def set_bridge_netfilter(value: str) -> None:
-    for table in ("ip", "ip6"):
-        Path(f"/proc/sys/net/bridge/bridge-nf-call-{table}tables").write_text(value)
-
-
-@pytest.fixture(params=["0", "1", "flip"])
-def bridge_netfilter(request: pytest.FixtureRequest, world: World) -> Iterator[None]:
-    """`flip`: connections start at 1 and go on at 0."""
-    if not Path("/proc/sys/net/bridge").exists():
-        pytest.skip("needs a kernel with br_netfilter")
-    if world.mode == "routed" and request.param == "flip":
-        pytest.skip("routed mode has no bridge: 0 and 1 cover it")
-    set_bridge_netfilter("0" if request.param == "0" else "1")
-    yield
-    set_bridge_netfilter("1")
+        yield World(a, b)
 
 
 family = pytest.mark.parametrize("family", [4, 6])
@@ -154,3 +112,26 @@ def test_a_pod_cannot_reach_the_nodes_loopback_through_its_gateway(world):
         servers.listen(NODE, "node-loopback", 7002, address="127.0.0.1")
         assert ask(NODE, "tcp", "127.0.0.1", 7002) is not None
         assert ask(world.a.place, "tcp", "127.0.0.1", 7002) is None
+
+
+@pytest.mark.parametrize("mode", ["bridge"], scope="module")
+@pytest.mark.parametrize("switched", ["01010", "10101"])
+@family
+@kind
+def test_flows_go_on_while_bridge_netfilter_is_switched(world, family, kind, switched):
+    """Docker, or a kubelet, turns it on; somebody turns it off again. A flow may be in either path at any time."""
+    ways = [
+        (world.a.place, world.b.addresses[family], 80),
+        (world.a.place, NODE_ADDRESS[family], HOST_PORT["b"]),
+        (world.a.place, NODE_ADDRESS[family], HOST_PORT["a"]),
+        (world.a.place, NODE_ADDRESS[family], 7000),
+        (world.a.place, OUTSIDE_ADDRESS[family], 7001),
+        (OUTSIDE, NODE_ADDRESS[family], HOST_PORT["a"]),
+        (NODE, world.a.addresses[family], 80),
+        (NODE, NODE_ADDRESS[family], HOST_PORT["a"]),
+    ]
+    with bridge_netfilter_set(switched[0]), ExitStack() as stack:
+        flows = {way: stack.enter_context(Conversation(way[0], kind, *way[1:])) for way in ways}
+        for value in switched:
+            flip_bridge_netfilter(value)
+            assert [way for way, flow in flows.items() if flow.ask() is None] == []

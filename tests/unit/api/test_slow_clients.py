@@ -31,10 +31,13 @@ def raw(server: Server, socket_path: Path) -> Iterator[socket.socket]:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """Everything until the server closes."""
+    """Everything until the server closes, or resets."""
     received = b""
-    while chunk := connection.recv(65536):
-        received += chunk
+    try:
+        while chunk := connection.recv(65536):
+            received += chunk
+    except ConnectionResetError:
+        pass
     return received
 
 
@@ -74,14 +77,14 @@ def test_what_is_no_http_is_refused(raw: socket.socket, client: Client) -> None:
 
 def test_an_answer_that_nobody_reads_is_given_up(raw: socket.socket, client: Client) -> None:
     for number in range(40):
-        client.create(PODS, {**pod(f"p{number}"), "metadata": {"name": f"p{number}", "annotations": {"filler": "x" * 20000}}})
+        client.create(PODS, {**pod(), "metadata": {"name": f"p{number}", "annotations": {"filler": "x" * 20000}}})
+    whole = len(client.request("GET", PODS).body)
     raw.sendall(f"GET {PODS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     time.sleep(1.5)
     start = time.monotonic()
     client.get("/version")
     assert time.monotonic() - start < 0.3
-    with pytest.raises((ConnectionError, AssertionError)):
-        assert len(answer(raw)) > 40 * 20000
+    assert len(answer(raw)) < whole
 
 
 def test_slow_handlers_of_one_kind_leave_the_others_alone(client: Client, backend: FakeBackend, socket_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from agent.controllers.action import Create, Delete, Update
-from agent.controllers.replica import controller_reference, deletion_rank, new_pod, replica, suffixes, template_hash
+from agent.controllers.replica import controller_reference, deletion_rank, new_pod, replica, suffixes
 from agent.errors import InvalidObject
 from agent.objects.container import Container
-from agent.objects.deployment import TEMPLATE_HASH_LABEL, Deployment, DeploymentStatus
+from agent.objects.deployment import TEMPLATE_HASH_LABEL, Deployment, DeploymentStatus, template_hash
 from agent.objects.meta import ObjectMeta, OwnerReference
 from agent.objects.pod import Pod, PodSpec, PodTemplateSpec
 from agent.objects.pod_status import ContainerStatus, PodPhase

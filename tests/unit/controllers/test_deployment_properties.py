@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from agent.controllers import action, deployment_plan, rollout
 from agent.controllers.garbage import GarbageCollector
-from agent.controllers.replica import controller_of, is_terminating, replica, suffixes, template_hash
+from agent.controllers.replica import controller_of, is_terminating, replica, suffixes
 from agent.controllers.rollout import Limits
-from agent.objects.deployment import Deployment, DeploymentStrategy, RollingUpdate, StrategyType
+from agent.objects.deployment import Deployment, DeploymentStrategy, RollingUpdate, StrategyType, template_hash
 from agent.objects.meta import Key
 from agent.objects.pod import Pod
 from tests.unit.controllers.worlds import MemoryStore, deployment, pods_of, ready, template

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from agent.controllers import rollout
-from agent.controllers.replica import new_pod, replica, template_hash
+from agent.controllers.replica import new_pod, replica
 from agent.errors import InvalidObject
+from agent.objects.deployment import template_hash
 from tests.unit.controllers.worlds import START, deployment, ready, template
 
 

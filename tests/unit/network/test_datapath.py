@@ -17,8 +17,7 @@ def test_a_pod_on_the_bridge():
     assert printed(Mode.BRIDGE, "10.73.0.5") == [
         "ip link add pwv2967ffa82230 index 1048576 address ee:19:f2:36:61:fb mtu 1500 master 7 "
         "type veth peer eth0 index 1048577 address 0a:58:0a:49:00:05 netns POD",
-        "ip link set index 1048576 alias 'podwright 2967ffa82230af61b80c pod demo/pod-c1' "
-        "ipv4.send_redirects=0 ipv4.accept_redirects=0 ipv4.route_localnet=1 addrgenmode none "
+        "ip link set index 1048576 ipv4.send_redirects=0 ipv4.accept_redirects=0 ipv4.route_localnet=1 addrgenmode none "
         "type bridge_slave hairpin on learning off flood off mcast_flood off bcast_flood off",
         "ip link set index 1048576 up",
         "bridge fdb replace 0a:58:0a:49:00:05 dev index 1048576 master static",
@@ -30,6 +29,7 @@ def test_a_pod_on_the_bridge():
         "netns POD: ip neighbour replace 10.73.0.1 lladdr 0a:58:0a:49:00:01 dev index 1048577 nud permanent",
         "netns POD: ip route replace 10.73.0.1/32 dev index 1048577 proto 112",
         "netns POD: ip route replace 0.0.0.0/0 via 10.73.0.1 dev index 1048577 proto 112",
+        "ip link set index 1048576 alias 'podwright 2967ffa82230af61b80c pod demo/pod-c1'",
     ]
 
 
@@ -47,7 +47,12 @@ def test_the_link_goes_up_after_its_settings_and_before_its_routes(mode):
     verbs = [" ".join(words[1:3]) + (" up" if words[-1] == "up" else "") for words in order]
     up = verbs.index("link set up")
     assert verbs.index("link add") < verbs.index("link set") < up
-    assert all(verb.startswith(("neighbour", "route", "fdb")) for verb in verbs[up + 1 :])
+    assert all(verb.startswith(("neighbour", "route", "fdb")) for verb in verbs[up + 1 : -1])
+
+
+def test_a_link_is_named_after_its_owner_when_everything_else_is_done(mode):
+    naming = [" alias " in line for line in printed(mode, "10.73.0.5", "fd73::5")]
+    assert naming.index(True) == len(naming) - 1
 
 
 def test_ipv6_settings_are_written_only_for_pods_that_have_ipv6(mode):
