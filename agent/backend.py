@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,10 +17,16 @@ from agent.errors import Forbidden, NotFound
 from agent.network.manager import NetworkManager
 from agent.objects.admit import admit
 from agent.objects.meta import Key, Object
+from agent.objects.pod import Pod
+from agent.sandbox import status
 from agent.sandbox.execplan import ExecOptions
 from agent.sandbox.manager import SandboxManager
 from agent.sandbox.usage import Sampler
 from agent.store.base import Store
+
+
+def _state(pod: Pod) -> str:
+    return "ready" if status.is_sandboxed(pod) else pod.status.reason or "new"
 
 
 class AgentBackend:
@@ -98,6 +105,10 @@ class AgentBackend:
         return found
 
     def metrics(self) -> bytes:
+        for usage in self._network.usage():
+            metrics.FREE_ADDRESSES.set(usage.free, str(usage.network))
+        pods = [pod for pod in self._store.list("Pod")[0] if isinstance(pod, Pod)]
+        metrics.PODS.replace(Counter(_state(pod) for pod in pods))
         return metrics.exposition()
 
     def is_ready(self) -> bool:

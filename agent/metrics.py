@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -54,6 +54,16 @@ class Counter(Metric):
         with self._lock:
             self._values[labels] = self._values.get(labels, 0.0) + by
 
+    @contextmanager
+    def outcome(self, *labels: str) -> Iterator[None]:
+        """Count the block, with a last label "ok" or "error"."""
+        try:
+            yield
+        except BaseException:
+            self.inc(*labels, "error")
+            raise
+        self.inc(*labels, "ok")
+
 
 class Gauge(Metric):
     type = "gauge"
@@ -61,6 +71,11 @@ class Gauge(Metric):
     def set(self, value: float, *labels: str) -> None:
         with self._lock:
             self._values[labels] = value
+
+    def replace(self, values: Mapping[str, float]) -> None:
+        """All samples of a gauge with one label at once; what is not named is gone."""
+        with self._lock:
+            self._values = {(label,): value for label, value in values.items()}
 
     def add(self, by: float, *labels: str) -> None:
         with self._lock:

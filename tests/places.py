@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.kernel import libc
 from agent.network import datapath, node
@@ -24,6 +26,7 @@ NODE_ADDRESS = {4: "192.0.2.11", 6: "2001:db8::11"}
 OUTSIDE_ADDRESS = {4: "198.51.100.1", 6: "2001:db8:1::1"}
 UPLINK, SEGMENT = "uplink", "segment"
 """The node's link to the outside, and the bridge it meets there."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,21 @@ spec:
     image: example/web:1
     ports:{listed or " []"}
 """
+
+
+def gateway_mac(pod: Pod) -> str:
+    """Whom the pod sends everything to."""
+    gateway = run(pod.place, "ip -j neighbour show nud permanent")
+    return str(json.loads(gateway)[0]["lladdr"])
+
+
+def eventually(question: Callable[[], T], timeout_s: float = 5.0) -> T:
+    """The first answer that is not empty."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {timeout_s} s"
+        time.sleep(0.01)
+    return answer
 
 
 def run(place: Path, command: str, *, check: bool = True) -> str:

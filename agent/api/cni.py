@@ -20,6 +20,7 @@ from typing import Protocol
 from loguru import logger
 
 from agent.errors import InternalError, PodwrightError
+from agent.metrics import CNI_REQUESTS, CNI_SECONDS
 from agent.network.request import AttachRequest, AttachResult, Readiness
 from agent.objects.attachment import AttachmentKey, Bandwidth, PodReference, PortMapping
 from agent.objects.attachment import Protocol as Transport
@@ -84,18 +85,22 @@ class CniService:
 
     def handle(self, raw: bytes) -> Reply:
         """Never raises: whatever goes wrong is a reply."""
-        started, label = time.monotonic(), "request"
+        started, label, verb = time.monotonic(), "request", "none"
         try:
             environment, stdin = spec.split_wire(raw)
             label = ascii(" ".join(environment.get(f"CNI_{name}", "-") for name in ("COMMAND", "CONTAINERID", "IFNAME")))
             request = spec.parse(environment, stdin)
+            verb = request.command.value
             reply = self._verbs[request.command](request)
         except PodwrightError as error:
             reply = _refusal(error, raw)
         except Exception as error:  # noqa: BLE001 - a bug must reach the runtime as CNI JSON, and the log as a traceback
             logger.exception("cni {} failed", label)
             reply = _refusal(InternalError(f"{type(error).__name__}: {error}", hint="this is a bug: see the agent's log"), raw)
-        _log(label, reply, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        CNI_REQUESTS.inc(verb, str(reply.error.cni_code if reply.error else 0))
+        CNI_SECONDS.observe(seconds, verb)
+        _log(label, reply, seconds)
         return reply
 
     def undo(self, reply: Reply) -> None:

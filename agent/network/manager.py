@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from loguru import logger
 from msgspec import structs
 
-from agent import teardown
+from agent import metrics, teardown
 from agent.config import Mode
 from agent.errors import AlreadyExists, InvalidObject, KernelError, NotFound, PodwrightError
 from agent.kernel import conntrack, netns
@@ -100,6 +100,10 @@ class NetworkManager:
 
     def attach(self, request: AttachRequest) -> Attachment:
         """Give the namespace its interface. All or nothing. Raises AlreadyExists, Exhausted, InvalidObject, KernelError."""
+        with metrics.ATTACH_SECONDS.time():
+            return self._attach(request)
+
+    def _attach(self, request: AttachRequest) -> Attachment:
         fd = netns.open_network(request.netns)
         try:
             if netns.is_own(request.netns):
@@ -210,7 +214,7 @@ class NetworkManager:
 
     def detach(self, key: AttachmentKey) -> None:
         """Absence is success. When it returns, the link is gone and addresses and ports are free for others."""
-        with self._exclusive(key):
+        with metrics.DETACH_SECONDS.time(), self._exclusive(key):
             attachment = self._attachments.get(key)
             if attachment is None:
                 return

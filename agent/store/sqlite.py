@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from agent.errors import InternalError, NotFound, Unavailable
+from agent.metrics import STORE_COMMIT_SECONDS, STORE_COMMITS
 from agent.objects.encode import Record, encode, from_record
 from agent.objects.meta import Key, Object
 from agent.store import change
@@ -153,7 +154,9 @@ class SqliteStore:
             for write in writes:
                 batch.answers.append((write, self._planned(write, batch)))
             if batch.events:
-                self._database.commit([*batch.rows.values()], batch.resource_version)
+                with STORE_COMMIT_SECONDS.time():
+                    self._database.commit([*batch.rows.values()], batch.resource_version)
+                STORE_COMMITS.inc()
                 self._view.publish(batch.events, batch.resource_version)
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
             for write in writes:

@@ -37,7 +37,7 @@ def test_ruff(command: tuple[str, ...]) -> None:
 @pytest.mark.spawns
 @pytest.mark.parametrize(
     "what",
-    [("-p", "agent", "-p", "cni", "-p", "csi"), ("-m", "tests.conftest"), *((str(script),) for script in SCRIPTS)],
+    [("-p", "agent", "-p", "cni", "-p", "csi"), ("-m", "tests.conftest"), ("scripts/bench.d",), *((str(script),) for script in SCRIPTS)],
     ids=lambda what: Path(what[1] if what[0] == "-p" else what[-1]).name,
 )
 def test_types_are_strict(what: tuple[str, ...]) -> None:

@@ -25,6 +25,7 @@ from agent.kernel.nft.present import Present
 from agent.kernel.nft.transaction import Dialect
 from agent.kernel.nft.wire import Family, Msg
 from agent.killpoint import reach
+from agent.metrics import NFT_COMMIT_SECONDS, NFT_COMMITS
 
 _ERESTART = 85
 _ABSENT = frozenset({errno.ENOENT})
@@ -75,7 +76,7 @@ class Nft:
         if not batch:
             return
         reach(f"nft before {batch.title}")
-        with self._writer:
+        with self._writer, NFT_COMMIT_SECONDS.time(), NFT_COMMITS.outcome():
             if not self.dialect.has_destroy:
                 batch = self._without_absent(batch)
             self._transact(transaction.messages(batch, self.dialect), generation)
