@@ -27,6 +27,15 @@ class Mode(StrEnum):
     ROUTED = "routed"
 
 
+class ForeignFirewall(StrEnum):
+    """Another tool whose rules drop what is forwarded, and in which the agent keeps an accept for pods."""
+
+    NONE = ""
+    DOCKER = "docker"
+    UFW = "ufw"
+    FIREWALLD = "firewalld"
+
+
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=wire_name):
     pass
 
@@ -42,6 +51,9 @@ class NetworkConfig(_Section, frozen=True):
     """0: the uplink's, followed when it changes."""
     node_ips: tuple[IPAddress, ...] = ()
     """Empty: the addresses of the uplink (the device of the default route)."""
+    own_tables: bool = True
+    """False: treat the kernel as one whose nftables know no owner (before 6.9). For tests of what happens there."""
+    firewall: ForeignFirewall = ForeignFirewall.NONE
 
 
 class LogConfig(_Section, frozen=True):

@@ -33,7 +33,10 @@ from agent.kernel.host import Host
 from agent.kernel.nft import Nft
 from agent.kernel.route import RTPROT_PODWRIGHT
 from agent.network import clear as network_clear
-from agent.network import facts, forwarding, node, uplink
+from agent.network import facts, foreign_accept, forwarding, node, uplink
+from agent.network.firewall.tables import pod_device
+from agent.network.follow import LinkFollower
+from agent.network.guard import TableGuard
 from agent.network.manager import NetworkManager
 from agent.network.node import NodeNetwork
 from agent.network.tables import Tables
@@ -70,7 +73,16 @@ def start(config: Config, stack: ExitStack) -> None:
     """Bring everything up; `stack` takes it down again in reverse."""
     node = _open_node(config, stack)
     _ensure_objects(node.store, config, node.network)
+    guard = None if node.tables.are_owned else TableGuard(node.tables)
     node.sandboxes.start(node.interfaces.start())
+    if guard is not None:
+        stack.callback(guard.stop)
+        guard.start()
+    stack.callback(node.follower.stop)
+    node.follower.start(node.host, node.interfaces, node.tables)
+    keeper = foreign_accept.Keeper(config.network.firewall, pod_device(node.network))
+    stack.callback(keeper.stop)
+    keeper.start()
 
     sampler = Sampler(node.sandboxes.usage_of_all)
     stack.callback(sampler.stop)
@@ -96,6 +108,7 @@ def clear(config: Config) -> None:
         steps = (
             node.sandboxes.clear,
             lambda: network_clear.clear(node.network, node.host, node.tables),
+            lambda: foreign_accept.remove(foreign_accept.devices(config.network.bridge)),
             lambda: forwarding.restore(Path(config.run_dir)),
         )
         teardown.run_all(steps)
@@ -107,6 +120,7 @@ def clear(config: Config) -> None:
 class _Node:
     store: Store
     host: Host
+    follower: LinkFollower
     network: NodeNetwork
     tables: Tables
     interfaces: NetworkManager
@@ -118,12 +132,13 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     for directory in (config.run_dir, config.state_dir):
         os.makedirs(directory, mode=0o755, exist_ok=True)
     store = stack.enter_context(SqliteStore(config.database))
-    host = Host()
+    follower = LinkFollower(_families(config), _ours(config), fixed_mtu=config.network.mtu)
+    host = Host(follower.changed)
     stack.callback(host.close)
     network = _node_network(config, host, _recorded_mode(store, config))
-    nft = Nft.open()
+    nft = Nft.open(own_tables=config.network.own_tables)
     stack.callback(nft.close)
-    tables = Tables(nft, network)
+    tables = Tables(nft, network, devices=lambda: {link.name for link in host.list_links()})
     interfaces = NetworkManager(network, host=host, tables=tables, store=store, boot_id=hostinfo.boot_id())
     stack.callback(interfaces.close)
     machine = hostinfo.capacity()
@@ -131,7 +146,7 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     place = sandbox.Node(config.node_name, network.node_ips, config.namespaces_dir, Path(config.state_dir, "pods"), room)
     events = EventLog(store, node_name=config.node_name)
     sandboxes = SandboxManager(place, store=store, network=interfaces, cgroups=Cgroups(cgroup.detect()), now=now, record=events.record)
-    return _Node(store, host, network, tables, interfaces, sandboxes)
+    return _Node(store, host, follower, network, tables, interfaces, sandboxes)
 
 
 def now() -> str:
@@ -140,13 +155,11 @@ def now() -> str:
 
 def _node_network(config: Config, host: Host, mode: Mode) -> NodeNetwork:
     """Look at the node, refuse what cannot work, and turn forwarding on."""
-    seen = facts.read(host)
-    gateways = frozenset(node.gateway_of(cidr) for cidr in config.network.pod_cidrs)
-    ours = Ours(bridge=config.network.bridge, protocols=frozenset({RTPROT_PODWRIGHT}), gateways=gateways)
-    uplink.refuse_overlap(config.network.pod_cidrs, seen.routes, ours)
-    families = sorted({cidr.version for cidr in config.network.pod_cidrs})
+    families, ours = _families(config), _ours(config)
     if not families:
         raise InvalidObject("network.podCIDRs is empty", hint="give at least one range, such as 10.73.0.0/20")
+    seen = facts.read(host)
+    uplink.refuse_overlap(config.network.pod_cidrs, seen.routes, ours)
     uplinks = uplink.uplinks(seen, families, ours)
     was_off = forwarding.ensure(Path(config.run_dir), families, [link.name for link in uplinks])
     network = node.from_config(
@@ -154,8 +167,18 @@ def _node_network(config: Config, host: Host, mode: Mode) -> NodeNetwork:
         mtu=uplink.mtu(seen, families, ours),
         node_ips=uplink.node_addresses(seen, families, ours),
         drop_foreign_forward=was_off,
+        foreign=uplink.foreign(seen, families, ours),
     )
     return dataclasses.replace(network, mode=mode)
+
+
+def _families(config: Config) -> list[int]:
+    return sorted({cidr.version for cidr in config.network.pod_cidrs})
+
+
+def _ours(config: Config) -> Ours:
+    gateways = frozenset(node.gateway_of(cidr) for cidr in config.network.pod_cidrs)
+    return Ours(bridge=config.network.bridge, protocols=frozenset({RTPROT_PODWRIGHT}), gateways=gateways)
 
 
 def _recorded_mode(store: Store, config: Config) -> Mode:

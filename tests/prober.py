@@ -22,6 +22,7 @@ NODE = Path("/proc/self/ns/net")
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 KINDS = {"tcp": TCP, "udp": UDP}
 LONGEST, STUCK_S = 65536, 2.0
+_RECEIVE_ERRORS = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,8 @@ class Conversation:
         with inside(place):
             self.socket = socket.socket(family_of(address), KINDS[kind])
         self.socket.settimeout(timeout_s)
+        if kind == "udp":  # without it only a connected socket hears that a port is closed
+            self.socket.setsockopt(*_RECEIVE_ERRORS[self.socket.family], 1)
         self._kind, self._to, self._is_open = kind, (address, port), False
 
     def __enter__(self) -> Conversation:

@@ -38,7 +38,7 @@ class Backend(Protocol):
         """One CNI verb, as the shim forwards it."""
 
     def exec_plan(self, namespace: str, pod: str, request: ExecRequest) -> Mapping[str, Any]:
-        """How to run a command inside a pod; JSON that agent.sandbox.enter understands. Raises NotFound, Unavailable."""
+        """How to run a command inside a pod: an ExecAnswer. Raises NotFound, Unavailable."""
 
     def status(self) -> Mapping[str, Any]:
         """The agent's view of itself: sections of names and values."""

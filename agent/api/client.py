@@ -24,6 +24,7 @@ DEFAULT_SOCKET = "/run/podwright/agent.sock"
 SOCKET_VARIABLE = "PODWRIGHT_SOCKET"
 MERGE_PATCH = "application/merge-patch+json"
 _JSON = "application/json"
+_RECONNECT_PAUSE_S = 0.1
 
 Document = dict[str, Any]
 Query = Mapping[str, str]
@@ -111,6 +112,7 @@ class Client:
                 version = event["object"]["metadata"].get("resourceVersion", version)
                 if event["type"] != "BOOKMARK":
                     yield event
+            time.sleep(_RECONNECT_PAUSE_S)
 
     def _watch_once(self, path: str, query: Query, deadline: float | None) -> Iterator[Document]:
         asked = {**query, "watch": "1", "allowWatchBookmarks": "true"}
@@ -221,8 +223,9 @@ def _error_of(status: int, body: bytes) -> PodwrightError:
 
 
 def _warning(header: str) -> str:
-    """The text of `299 - "text"`."""
-    return header.partition('"')[2].removesuffix('"').replace(r"\"", '"').replace(r"\\", "\\")
+    """The text of `299 - "text"`, which http.client took for Latin-1."""
+    text = header.encode("latin-1").decode(errors="replace")
+    return text.partition('"')[2].removesuffix('"').replace(r"\"", '"').replace(r"\\", "\\")
 
 
 __all__ = ["Client", "Document", "Expired", "Reply", "collection_path", "default_socket", "object_path"]

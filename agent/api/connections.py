@@ -62,7 +62,11 @@ class Connections:
                 logger.warning("cannot accept a connection: {}", error)
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
-            await self._admit(loop, accepted, factory)
+            try:
+                await self._admit(loop, accepted, factory)
+            except OSError as error:  # one peer that is gone already must not end the loop that serves all
+                logger.debug("cannot serve a connection: {}", error)
+                accepted.close()
 
     async def sweep(self) -> None:
         """Close the silent, forget the closed; until cancelled."""

@@ -13,6 +13,8 @@ from typing import Any
 from agent import errors
 from agent.errors import InternalError, InvalidObject, PodwrightError
 
+_PLAIN = (PodwrightError.__init__, InvalidObject.__init__)
+
 
 def to_status(error: PodwrightError) -> dict[str, Any]:
     """The body of a failed answer."""
@@ -45,14 +47,11 @@ def from_status(document: Mapping[str, Any]) -> PodwrightError:
 
 
 def _class_for(reason: str, code: int) -> type[PodwrightError]:
-    plain = [kind for kind in _descendants(PodwrightError) if kind.__init__ in (PodwrightError.__init__, InvalidObject.__init__)]
-    for kind in plain:
-        if kind.reason == reason and kind.http_status == code:
-            return kind
-    for kind in plain:
-        if kind.http_status == code:
-            return kind
-    return errors.CallerError if 400 <= code < 500 else InternalError
+    """The most specific class that can be made from a message alone."""
+    known = [kind for kind in reversed(list(_descendants(PodwrightError))) if kind.__init__ in _PLAIN]
+    alike = [kind for kind in known if kind.http_status == code]
+    exact = [kind for kind in alike if kind.reason == reason]
+    return next(iter(exact or alike), errors.CallerError if 400 <= code < 500 else InternalError)
 
 
 def _descendants(kind: type[PodwrightError]) -> Iterator[type[PodwrightError]]:

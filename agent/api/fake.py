@@ -43,7 +43,8 @@ class FakeBackend:
 
     def exec_plan(self, namespace: str, pod: str, request: ExecRequest) -> Mapping[str, Any]:
         found = self.store.get(Key("Pod", namespace, pod))
-        return {"pod": found.metadata.name, "argv": list(request.command), "container": request.container, "detach": request.detach}
+        plan = {"pod": found.metadata.name, "argv": list(request.command), "container": request.container, "detach": request.detach}
+        return {"plan": plan, "warnings": ["spec.containers[0].image is not used"]}
 
     def status(self) -> Mapping[str, Any]:
         return {"agent": {"node": self.node_name, "ready": self.ready}, "network": {"mode": "bridge"}}

@@ -89,7 +89,7 @@ _ANSWERS: dict[Handler, tuple[str, str]] = {
     node.top_pods: (JSON, "PodUsageList"),
     node.events: (JSON, "EventList"),
     node.cni: (JSON, "Anything"),
-    node.exec_plan: (JSON, "Anything"),
+    node.exec_plan: (JSON, "ExecAnswer"),
     apply.apply: (JSON, "ApplyResult"),
     apply.delete: (JSON, "ApplyResult"),
     resources.list_: (JSON, "{kind}List"),

@@ -34,6 +34,13 @@ class ExecRequest(Request, frozen=True):
     detach: bool = False
 
 
+class ExecAnswer(Wire, frozen=True):
+    """`plan` is what agent.sandbox.enter reads; `warnings`: what of the pod's fields cannot be honoured."""
+
+    plan: Document
+    warnings: tuple[str, ...] = ()
+
+
 class Preconditions(Request, frozen=True):
     uid: str = ""
     resource_version: str = ""

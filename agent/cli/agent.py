@@ -12,6 +12,7 @@ Examples:
   sudo podwright agent
   sudo podwright agent --config /etc/podwright/config.yaml
   sudo podwright agent --network-mode routed --pod-cidr 10.80.0.0/20 --pod-cidr fd80::/64
+  sudo podwright agent --firewall docker
   sudo podwright agent --set network.mtu=1400 --log-level debug
   sudo PODWRIGHT_NETWORK__MODE=routed podwright agent
 """
@@ -29,6 +30,7 @@ _FLAGS = {
     "bridge": "network.bridge",
     "mtu": "network.mtu",
     "node_ip": "network.nodeIPs",
+    "firewall": "network.firewall",
     "log_level": "log.level",
     "log_json": "log.json",
 }
@@ -53,6 +55,9 @@ _FLAGS = {
 @click.option("--bridge", help="The bridge's name.")
 @click.option("--mtu", type=int, help="Of pod links; 0: the uplink's.")
 @click.option("--node-ip", multiple=True, metavar="ADDRESS", help="This node's address; once for each family.")
+@click.option(
+    "--firewall", type=click.Choice(["docker", "ufw", "firewalld"]), help="Keep an accept for pods in this tool's rules (see doctor)."
+)
 @click.option("--log-level", type=click.Choice(["trace", "debug", "info", "warning", "error"]))
 @click.option("--log-json/--log-text", default=None, help="One JSON object a line, or text.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any setting by its name in the file: network.mtu=1400.")

@@ -41,7 +41,7 @@ class _Options:
     detach: bool
 
 
-@click.command(epilog=_EXAMPLES, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(epilog=_EXAMPLES)
 @click.option("-i", "--stdin", is_flag=True, help="Pass standard input on.")
 @click.option("-t", "--tty", is_flag=True, help="The command shall have a terminal: fails without one.")
 @click.option("-d", "--detach", is_flag=True, help="Start it and print its process number; its output goes to a log.")
@@ -70,11 +70,8 @@ def _path(options: _Options) -> str:
 
 
 def _request(options: _Options) -> Document:
-    argv = options.argv[1:] if options.argv[0] == "--" else options.argv
-    if not argv:
-        raise click.UsageError("name the command to run, after --")
     return {
-        "command": list(argv),
+        "command": list(options.argv),
         "container": options.container,
         "stdin": options.stdin,
         "tty": options.tty,

@@ -22,42 +22,35 @@ def render(template: str, document: Any) -> str:
     """The template with every `{…}` replaced. A bare path may leave its braces out."""
     if "{" not in template:
         template = "{" + (template if template.startswith((".", "[", "$")) else f".{template}") + "}"
-    text, rest = _render(_BLOCK.split(template), document)
-    if rest:
-        raise click.UsageError("{end} without {range}")
-    return text
+    return _render(_BLOCK.split(template), document)
 
 
-def _render(parts: list[str], document: Any) -> tuple[str, list[str]]:
-    """`parts` alternate text and block; what follows a closing {end} is returned."""
-    output = ""
-    while parts:
-        output, parts = output + parts[0], parts[1:]
-        if not parts:
-            break
-        block, parts = parts[0].strip(), parts[1:]
+def _render(parts: list[str], document: Any) -> str:
+    """`parts` alternate: text, block, text, … text."""
+    output, rest = parts[0], parts[1:]
+    while rest:
+        block, rest = rest[0].strip(), rest[1:]
         if block == "end":
-            return output, parts or [""]
+            raise click.UsageError("{end} without {range}")
         if block.startswith("range "):
-            found, after = list(values(block[6:], document)), parts
-            for value in found:
-                inner, after = _render(list(parts), value)
-                output += inner
-            parts = after if found else _skipped(parts)
+            body, rest = _until_end(rest)
+            output += "".join(_render(body, value) for value in values(block.removeprefix("range "), document))
         elif block[:1] in ("'", '"'):
             output += _unescaped(block[1:-1])
         else:
             output += " ".join(_text(value) for value in values(block, document))
-    return output, []
+        output, rest = output + rest[0], rest[1:]
+    return output
 
 
-def _skipped(parts: list[str]) -> list[str]:
-    """What follows the {end} of a {range} that found nothing."""
+def _until_end(parts: list[str]) -> tuple[list[str], list[str]]:
+    """What stands between a {range} and its {end}, and what follows."""
     depth = 1
     for index in range(1, len(parts), 2):
-        depth += parts[index].startswith("range ") - (parts[index] == "end")
+        block = parts[index].strip()
+        depth += block.startswith("range ") - (block == "end")
         if depth == 0:
-            return parts[index + 1 :]
+            return parts[:index], parts[index + 1 :]
     raise click.UsageError("{range} without {end}")
 
 

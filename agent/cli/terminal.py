@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,6 +11,10 @@ from typing import TextIO
 
 RED, GREEN, YELLOW, BOLD = 31, 32, 33, 1
 _GAP = "   "
+_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
+_DURATION = re.compile(f"({_PART.pattern})+", re.ASCII)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def painted(text: str, colour: int, stream: TextIO | None = None) -> str:
@@ -82,16 +87,8 @@ def _pair(large: int, large_unit: str, small: int, small_unit: str) -> str:
 
 def seconds_of(text: str) -> float | None:
     """ "90s", "2m", "1h30m", "5": seconds; None when it is none of these."""
-    total, number = 0.0, ""
-    for letter in text:
-        if letter.isdigit() or letter == ".":
-            number += letter
-            continue
-        if letter not in "smhd" or not number:
-            return None
-        total += float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[letter]
-        number = ""
-    try:
-        return total + float(number) if number else (total if text else None)
-    except ValueError:
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    if not _DURATION.fullmatch(text):
         return None
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

@@ -33,4 +33,6 @@ def _is_news(event: Event) -> bool:
         return True
     if (new.metadata.deletion_timestamp, new.status.phase) != (old.metadata.deletion_timestamp, old.status.phase):
         return old.status.phase is not None
+    if new.metadata.annotations != old.metadata.annotations:
+        return True
     return new.spec != old.spec and old.spec.node_name == new.spec.node_name

@@ -8,8 +8,9 @@ replicas - maxUnavailable. Recreate ends every old pod, and creates only when th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent.controllers.replica import Replica, deletion_rank
 from agent.errors import InvalidObject
@@ -72,8 +73,7 @@ def step(spec: DeploymentSpec, replicas: Sequence[Replica], ending_old: int) -> 
 def _hold(bounds: Limits, replicas: Sequence[Replica]) -> Step:
     """Paused: nobody is replaced, but the number is kept. What is missing comes from today's template (the only one known)."""
     surplus = len(replicas) - bounds.replicas
-    ranked = sorted(replicas, key=lambda r: (r.is_new, deletion_rank(r)))
-    return Step(max(-surplus, 0), _victims(ranked[: max(surplus, 0)], "scaled down"))
+    return Step(max(-surplus, 0), _victims(_first(surplus, replicas, lambda r: (r.is_new, deletion_rank(r))), "scaled down"))
 
 
 def _recreate(bounds: Limits, replicas: Sequence[Replica], ending_old: int) -> Step:
@@ -92,7 +92,7 @@ def _roll(bounds: Limits, replicas: Sequence[Replica]) -> Step:
 
 
 def _surplus_of_new(bounds: Limits, new: Sequence[Replica]) -> tuple[Victim, ...]:
-    return _victims(_ranked(new)[: max(len(new) - bounds.replicas, 0)], "scaled down")
+    return _victims(_first(len(new) - bounds.replicas, new, deletion_rank), "scaled down")
 
 
 def _expendable_old(bounds: Limits, old: Sequence[Replica], new: Sequence[Replica]) -> list[Replica]:
@@ -100,25 +100,23 @@ def _expendable_old(bounds: Limits, old: Sequence[Replica], new: Sequence[Replic
     in a row would end everything that may still recover."""
     new_available = min(_available(new), bounds.replicas)
     spare = max(len(old) + new_available - bounds.least, 0)
-    unavailable = _ranked(r for r in old if not r.is_available)
-    available = _ranked(r for r in old if r.is_available)
-    return [*unavailable, *available][:spare]
+    return _first(spare, old, lambda r: (r.is_available, deletion_rank(r)))
 
 
 def _excess(bounds: Limits, replicas: Sequence[Replica], victims: Sequence[Victim]) -> tuple[Victim, ...]:
     """After a scale-down in the middle of a rollout more than `most` may be left: unavailable ones go first, old before new."""
     going = {victim.replica.pod.metadata.name for victim in victims}
     left = [r for r in replicas if r.pod.metadata.name not in going]
-    ranked = sorted(left, key=lambda r: (r.is_available, r.is_new, deletion_rank(r)))
-    return _victims(ranked[: max(len(left) - bounds.most, 0)], "scaled down")
+    return _victims(_first(len(left) - bounds.most, left, lambda r: (r.is_available, r.is_new, deletion_rank(r))), "scaled down")
 
 
 def _split(replicas: Sequence[Replica]) -> tuple[list[Replica], list[Replica]]:
     return [r for r in replicas if not r.is_new], [r for r in replicas if r.is_new]
 
 
-def _ranked(replicas: Iterable[Replica]) -> list[Replica]:
-    return sorted(replicas, key=deletion_rank)
+def _first(count: int, replicas: Sequence[Replica], rank: Callable[[Replica], Any]) -> list[Replica]:
+    """Usually nobody has to go, and then nobody is ranked."""
+    return sorted(replicas, key=rank)[:count] if count > 0 else []
 
 
 def _victims(replicas: Iterable[Replica], reason: str) -> tuple[Victim, ...]:

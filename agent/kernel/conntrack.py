@@ -1,32 +1,42 @@
-"""Connection tracking entries of addresses that are no longer theirs, through ctnetlink.
+"""Connection tracking entries that no longer tell the truth, deleted through ctnetlink.
 
-An entry belongs to a pod when its original source is the pod (it was the client) or its reply source is (it was
-the server, by whatever address it was asked). Kernels from 6.11 on delete by such a filter themselves; older ones
-refuse it, and the table is read and the matches deleted one by one. Either way the whole table is walked (2 ms at
-10,000 entries, measured), so nobody waits for it.
+Of an address: an entry belongs to a pod when its original source is the pod (it was the client) or its reply source
+is (it was the server, by whatever address it was asked). Kernels from 6.11 on delete by such a filter themselves;
+older ones refuse it, and the table is read and the matches deleted one by one.
+Of a host port: an entry remembers for as long as its client goes on sending that the port was the node's own, or
+another pod's. Kernels from 5.8 on list by port, older ones list all; what is read is judged here again.
+Either way the whole table is walked (2 ms at 10,000 entries, measured).
 """
 
 from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_address
 
 from agent.errors import KernelError
 from agent.kernel import netlink
 from agent.kernel.netlink import NETLINK_NETFILTER, NLM_F_DUMP, NetlinkSocket, Request, nested
+from agent.objects.attachment import Protocol
 from agent.objects.meta import IPAddress
 
 _SUBSYSTEM = 1 << 8
 _CT_GET, _CT_DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
 _TUPLE_ORIG, _TUPLE_REPLY, _CTA_ID, _CTA_FILTER = 1, 2, 12, 25
-_TUPLE_IP = 1
-_IP_SRC = {4: 1, 6: 3}
+_TUPLE_IP, _TUPLE_PROTO = 1, 2
+_IP_SRC, _IP_DST = {4: 1, 6: 3}, {4: 2, 6: 4}
+_PROTO_NUM, _PROTO_DST_PORT = 1, 3
+_PROTOCOL = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132}
 _FILTER_ORIG_FLAGS, _FILTER_REPLY_FLAGS, _FILTER_BY_SOURCE = 1, 2, 1
+_FILTER_BY_PORT = 1 << 3 | 1 << 5
+"""CTA_PROTO_NUM and CTA_PROTO_DST_PORT."""
 _AF = {4: 2, 6: 10}
 _NFGENMSG = struct.Struct("=BBH")
 _REFUSED = (errno.EOPNOTSUPP, errno.EINVAL)
 _GONE = frozenset({errno.ENOENT})
+
+_Entry = dict[int, bytes]
 
 
 def flush(addresses: Iterable[IPAddress]) -> None:
@@ -41,6 +51,13 @@ def flush(addresses: Iterable[IPAddress]) -> None:
                 socket.transact([*_one_by_one(socket, address)])
 
 
+def flush_port(protocol: Protocol, port: int, is_wanted: Callable[[IPAddress], bool]) -> None:
+    """Delete every entry whose client sent to this port of a wanted address."""
+    with NetlinkSocket(NETLINK_NETFILTER) as socket:
+        for family in _AF:
+            socket.transact([_delete(family, entry) for entry in _asking(socket, family, protocol, port) if is_wanted(_destination(entry, family))])
+
+
 def _by_filter(address: IPAddress, side: int) -> Request:
     source = nested(side, nested(_TUPLE_IP, netlink.attr(_IP_SRC[address.version], address.packed)))
     sides = ((_TUPLE_ORIG, _FILTER_ORIG_FLAGS), (_TUPLE_REPLY, _FILTER_REPLY_FLAGS))
@@ -51,14 +68,36 @@ def _by_filter(address: IPAddress, side: int) -> Request:
 
 
 def _one_by_one(socket: NetlinkSocket, address: IPAddress) -> Iterator[Request]:
-    header = _NFGENMSG.pack(_AF[address.version], 0, 0)
-    for reply in socket.dump(Request(_CT_GET, NLM_F_DUMP, header, f"conntrack -L -f ipv{address.version}")):
-        entry = netlink.attribute_map(reply.payload[_NFGENMSG.size :])
-        if address.packed in (_source(entry[side], address.version) for side in (_TUPLE_ORIG, _TUPLE_REPLY)):
-            body = header + nested(_TUPLE_ORIG, entry[_TUPLE_ORIG]) + netlink.attr(_CTA_ID, entry[_CTA_ID])
-            yield Request(_CT_DELETE, 0, body, f"conntrack -D (entry of {address})", _GONE)
+    family = address.version
+    for entry in _list(socket, family):
+        if address.packed in (_address(entry[side], _IP_SRC[family]) for side in (_TUPLE_ORIG, _TUPLE_REPLY)):
+            yield _delete(family, entry)
 
 
-def _source(side: bytes, family: int) -> bytes:
-    addresses = netlink.attribute_map(netlink.attribute_map(side).get(_TUPLE_IP, b""))
-    return addresses.get(_IP_SRC[family], b"")
+def _asking(socket: NetlinkSocket, family: int, protocol: Protocol, port: int) -> Iterator[_Entry]:
+    number, wire_port = _PROTOCOL[protocol].to_bytes(1, "big"), port.to_bytes(2, "big")
+    asked = netlink.attr(_PROTO_NUM, number) + netlink.attr(_PROTO_DST_PORT, wire_port)
+    by_port = nested(_TUPLE_ORIG, nested(_TUPLE_PROTO, asked)) + nested(_CTA_FILTER, netlink.u32(_FILTER_ORIG_FLAGS, _FILTER_BY_PORT))
+    for entry in _list(socket, family, by_port, f" -p {protocol.lower()} --orig-port-dst {port}"):
+        found = netlink.attribute_map(netlink.attribute_map(entry[_TUPLE_ORIG])[_TUPLE_PROTO])
+        if (found[_PROTO_NUM], found.get(_PROTO_DST_PORT)) == (number, wire_port):
+            yield entry
+
+
+def _list(socket: NetlinkSocket, family: int, filter_: bytes = b"", shown: str = "") -> Iterator[_Entry]:
+    request = Request(_CT_GET, NLM_F_DUMP, _NFGENMSG.pack(_AF[family], 0, 0) + filter_, f"conntrack -L -f ipv{family}{shown}")
+    for reply in socket.dump(request):
+        yield netlink.attribute_map(reply.payload[_NFGENMSG.size :])
+
+
+def _delete(family: int, entry: _Entry) -> Request:
+    body = nested(_TUPLE_ORIG, entry[_TUPLE_ORIG]) + netlink.attr(_CTA_ID, entry[_CTA_ID])
+    return Request(_CT_DELETE, 0, _NFGENMSG.pack(_AF[family], 0, 0) + body, f"conntrack -D (to {_destination(entry, family)})", _GONE)
+
+
+def _destination(entry: _Entry, family: int) -> IPAddress:
+    return ip_address(_address(entry[_TUPLE_ORIG], _IP_DST[family]))
+
+
+def _address(side: bytes, kind: int) -> bytes:
+    return netlink.attribute_map(netlink.attribute_map(side).get(_TUPLE_IP, b"")).get(kind, b"")

@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-from agent.kernel import link, neigh, netns, route, sysctl
+from agent.kernel import link, neigh, netns, route, sysctl, tc
 from agent.kernel.link import Link
 from agent.kernel.linkwatch import LinkWatch
 from agent.kernel.neigh import Forwarding, Neighbour
 from agent.kernel.netlink import NETLINK_ROUTE, NetlinkSocket, Request
 from agent.kernel.route import Address, Route
 from agent.kernel.sysctl import Sysctl
+from agent.kernel.tc import RootQdisc
 
 _T = TypeVar("_T")
 _SOCKETS = 4
@@ -68,6 +69,9 @@ class Host:
 
     def list_forwarding(self) -> list[Forwarding]:
         return self._listing(neigh.list_forwarding)
+
+    def list_qdiscs(self) -> list[RootQdisc]:
+        return self._listing(tc.list_roots)
 
     def find_link(self, name: str) -> Link | None:
         return next((found for found in self.list_links() if found.name == name), None)

@@ -93,6 +93,9 @@ _SYS_OPEN_TREE: Final = 428
 _SYS_MOVE_MOUNT: Final = 429
 _SYS_MOUNT_SETATTR: Final = 442
 _CAPABILITY_VERSION_3: Final = 0x20080522
+_TIMEX_BYTES: Final = 256
+"""More than struct timex has on any machine."""
+_TIME_ERROR: Final = 5
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -159,6 +162,12 @@ def set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
     halves = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in (effective, permitted, inheritable)]
     request = f"capset effective={effective:#x} permitted={permitted:#x} inheritable={inheritable:#x}"
     _call(_libc.capset, request, ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(*halves)))
+
+
+def clock_is_synchronised() -> bool:
+    """Whether something (NTP) disciplines the kernel's clock, in the kernel's own opinion."""
+    asked = ctypes.create_string_buffer(_TIMEX_BYTES)  # zeroes: change nothing
+    return _call(_libc.adjtimex, "adjtimex --print", asked) != _TIME_ERROR
 
 
 def open_tree(path: str, *, clone: bool, recursive: bool = False) -> int:

@@ -99,6 +99,14 @@ def create_bridge(name: str, *, mac: str, mtu: int) -> Request:
     return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + info, shown, frozenset({errno.EEXIST}))
 
 
+def create_ifb(name: str, index: int, *, mtu: int) -> Request:
+    """A device on which packets that entered another one leave, and so can be shaped; down. Existing: no-op."""
+    info = nested(_IFLA_LINKINFO, netlink.text(_IFLA_INFO_KIND, "ifb"))
+    body = _header(index) + netlink.text(_IFLA_IFNAME, name) + netlink.u32(_IFLA_MTU, mtu) + info
+    shown = f"ip link add {name} index {index} mtu {mtu} type ifb"
+    return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, shown, frozenset({errno.EEXIST}))
+
+
 def configure(
     index: int, *, alias: str = "", ipv4: Mapping[str, int] | None = None, link_local: bool = True, is_port: bool = False
 ) -> Request:

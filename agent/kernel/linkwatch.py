@@ -43,7 +43,8 @@ class _Waiter:
 
 
 class LinkWatch:
-    """Start it in the namespace whose links it shall watch. `changed(link)` runs on the watching thread: be quick."""
+    """Start it in the namespace whose links it shall watch. `changed(link)` hears of new, changed and deleted ones
+    on the watching thread: be quick."""
 
     def __init__(self, changed: Callable[[Link], None] = lambda _: None) -> None:
         self._changed = changed
@@ -86,8 +87,7 @@ class LinkWatch:
             found = link.parse(reply.payload)
             if reply.kind == RTM_DELLINK:
                 self._finish(lambda waiter: waiter.index == found.index)
-            else:
-                self._changed(found)
+            self._changed(found)
 
     def _finish_sequence(self, reply: Reply) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from agent.kernel import route
 from agent.kernel.host import Host
 from agent.kernel.link import Link
 from agent.network import datapath
-from agent.network.node import POD_LINK_PREFIX, NodeNetwork
+from agent.network.node import NodeNetwork
 from agent.network.tables import Tables
 
 _LOOPBACK = 1
@@ -25,8 +25,7 @@ def clear(network: NodeNetwork, host: Host, tables: Tables) -> None:
 
 
 def is_ours(found: Link, bridge: str) -> bool:
-    is_pod = found.name.startswith(POD_LINK_PREFIX) and found.kind == "veth"
-    return is_pod or (found.name == bridge and found.alias == datapath.BRIDGE_ALIAS)
+    return datapath.is_pod_link(found) or (found.name == bridge and found.alias == datapath.BRIDGE_ALIAS)
 
 
 def _clear_routes(network: NodeNetwork, host: Host) -> None:

@@ -19,9 +19,11 @@ from ipaddress import ip_network
 
 from agent.config import Mode
 from agent.kernel import link, neigh, route
+from agent.kernel.link import Link
 from agent.kernel.netlink import Request
 from agent.kernel.sysctl import Sysctl
-from agent.network.node import POD_LINK_PREFIX, ROUTED_MAC, NodeNetwork
+from agent.network import bandwidth
+from agent.network.node import POD_LINK_PREFIX, ROUTED_MAC, SHAPER_LINK_PREFIX, NodeNetwork
 from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.meta import IPAddress, IPNetwork
 
@@ -66,6 +68,11 @@ def attachment_of_alias(text: str) -> str | None:
     return rest.split(" ", 1)[0] if word == "podwright" and rest else None
 
 
+def is_pod_link(found: Link) -> bool:
+    """A host veth or a shaping link of some pod, by its looks."""
+    return (found.name[: len(POD_LINK_PREFIX)], found.kind) in ((POD_LINK_PREFIX, "veth"), (SHAPER_LINK_PREFIX, "ifb"))
+
+
 def host_mac(node: NodeNetwork, key: AttachmentKey) -> str:
     """Routed: the constant every pod knows its gateway by. Bridge: any locally administered one, but stable."""
     if node.mode is Mode.ROUTED:
@@ -95,7 +102,7 @@ def attach(node: NodeNetwork, attachment: Attachment, *, netns_fd: int, bridge_i
     settle = link.configure(index, ipv4=_HOST_IPV4, link_local=False, is_port=is_port)
     reach = _bridge_reach(attachment, bridge_index) if is_port else _routed_reach(attachment)
     return PodChange(
-        host=(create, settle, link.set_up(index), *reach),
+        host=(create, settle, *bandwidth.ensure(attachment, alias(attachment)), link.set_up(index), *reach),
         pod_settings=_pod_settings(attachment),
         pod=_pod_side(node, attachment, pod_index),
         seal=(link.configure(index, alias=alias(attachment)),),
@@ -134,6 +141,21 @@ def _pod_side(node: NodeNetwork, attachment: Attachment, index: int) -> tuple[Re
             requests.append(route.add_route(host_prefix(gateway), index))
         requests.append(route.add_route(_DEFAULT[address.version], index, gateway=gateway))
     return tuple(requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """A pod link's new MTU: requests for the host's namespace and for the pod's."""
+
+    host: tuple[Request, ...]
+    pod: tuple[Request, ...]
+
+
+def resize(attachment: Attachment) -> Resize:
+    """To the attachment's MTU; the buckets hold frames of that size."""
+    index, pod_index = attachment.host_ifindex, attachment.host_ifindex + 1
+    limits = bandwidth.ensure(attachment, alias(attachment))
+    return Resize((link.set_mtu(index, attachment.mtu), *limits), (link.set_mtu(pod_index, attachment.mtu),))
 
 
 def detach(attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]:

@@ -20,8 +20,8 @@ _FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 _RECORD = "settings-before.json"
 
 
-def ensure(run_dir: Path, families: Sequence[int], uplinks: Sequence[str]) -> bool:
-    """Forwarding on for the families. True if it was the agent, now or before, who turned it on for any of them."""
+def ensure(run_dir: Path, families: Sequence[int], uplinks: Sequence[str]) -> tuple[int, ...]:
+    """Forwarding on for the families. Returns those that it was the agent, now or before, who turned it on for."""
     before = load(run_dir)
     wanted = [Sysctl(_FORWARDING[family], "1") for family in families]
     if 6 in families:
@@ -33,7 +33,13 @@ def ensure(run_dir: Path, families: Sequence[int], uplinks: Sequence[str]) -> bo
         _save(run_dir, before)
     for setting in wanted:
         sysctl.ensure(setting)
-    return any(name in before for name in _FORWARDING.values())
+    return turned_on(run_dir, families)
+
+
+def turned_on(run_dir: Path, families: Sequence[int]) -> tuple[int, ...]:
+    """The families for which it was the agent who turned forwarding on."""
+    before = load(run_dir)
+    return tuple(family for family in families if _FORWARDING[family] in before)
 
 
 def restore(run_dir: Path) -> None:

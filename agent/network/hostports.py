@@ -1,12 +1,13 @@
 """Which attachment holds which host port: a reservation table, so that a conflict is an error that names the owner.
 
-Two mappings conflict when protocol and port are equal and their host addresses overlap; no host address means all.
+Two mappings conflict when protocol and port are equal and their host addresses overlap; no host address means all of
+both families.
 Not thread-safe: the caller holds the lock under which it also allocates addresses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from agent.errors import AlreadyExists
 from agent.objects.attachment import Attachment, PortMapping, Protocol
@@ -34,11 +35,23 @@ class HostPorts:
 
     def _refuse_conflict(self, port: PortMapping, owner: Attachment) -> None:
         for host_ip, holder in self._holders.get(_slot(port), {}).items():
-            if holder.metadata.name != owner.metadata.name and (host_ip is None or port.host_ip is None or host_ip == port.host_ip):
+            if holder.metadata.name != owner.metadata.name and _overlap(host_ip, port.host_ip):
                 raise AlreadyExists(
                     f"hostPort {port.host_port}/{port.protocol} is held by {describe(holder)}",
                     hint="choose another hostPort or delete its owner",
                 )
+
+
+def _overlap(one: IPAddress | None, other: IPAddress | None) -> bool:
+    """0.0.0.0 and :: are all addresses of their family."""
+    if one is None or other is None or one == other:
+        return True
+    return one.version == other.version and (one.is_unspecified or other.is_unspecified)
+
+
+def whereabouts(port: PortMapping, local: Collection[IPAddress]) -> Callable[[IPAddress], bool]:
+    """Is the mapping on an address? `local`: those that the node's links hold; all of 127/8 is local too."""
+    return lambda address: (address in local or address.is_loopback) and _overlap(port.host_ip, address)
 
 
 def _slot(port: PortMapping) -> _Slot:
@@ -57,7 +70,7 @@ def conflicts_within(ports: Sequence[PortMapping]) -> bool:
     seen: dict[_Slot, list[IPAddress | None]] = {}
     for port in ports:
         others = seen.setdefault(_slot(port), [])
-        if any(other is None or port.host_ip is None or other == port.host_ip for other in others):
+        if any(_overlap(other, port.host_ip) for other in others):
             return True
         others.append(port.host_ip)
     return False

@@ -9,12 +9,14 @@ quarantine until their connections are flushed.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from loguru import logger
 from msgspec import structs
@@ -22,16 +24,16 @@ from msgspec import structs
 from agent import metrics, teardown
 from agent.config import Mode
 from agent.errors import AlreadyExists, InvalidObject, KernelError, NotFound, PodwrightError
-from agent.kernel import conntrack, netns
+from agent.kernel import conntrack, link, netns
 from agent.kernel.host import Host
-from agent.network import datapath, hostports, node, reconcile
+from agent.network import alter, bandwidth, datapath, hostports, node, reconcile
 from agent.network.address_range import RangeUsage
 from agent.network.hostports import HostPorts
 from agent.network.ipam import Ipam
 from agent.network.node import NodeNetwork
 from agent.network.request import AttachRequest, AttachResult, InterfaceAddress
 from agent.network.tables import Tables
-from agent.objects.attachment import Attachment, AttachmentKey, NetnsIdentity
+from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, NetnsIdentity, Protocol
 from agent.objects.meta import IPAddress, ObjectMeta
 from agent.store.base import Store
 
@@ -72,6 +74,8 @@ class NetworkManager:
             logger.info("removing leftover link {} ({})", leftover.name, leftover.alias or "no alias")
             self._host.remove_link(leftover.index)
         self._lost = {attachment.metadata.name for attachment in recovery.dead}
+        alter.settle_limits(self._host, recovery.alive)
+        self.resize(self.network.mtu)
         logger.info("network {} is up: {}", self.network.mode, recovery)
         return recovery.dead
 
@@ -147,6 +151,7 @@ class NetworkManager:
     def _promise(self, request: AttachRequest, inode: int) -> Attachment:
         """Reserve addresses, ports and link indexes; nothing is done yet."""
         key = request.key
+        bandwidth.check(request.bandwidth)
         if hostports.conflicts_within(request.ports):
             raise InvalidObject(f"ports of {key.container_id} name one hostPort twice")
         with self._lock:
@@ -191,7 +196,7 @@ class NetworkManager:
 
     def _build(self, attachment: Attachment, fd: int, undo: ExitStack) -> None:
         change = datapath.attach(self.network, attachment, netns_fd=fd, bridge_index=self._bridge_index)
-        undo.callback(self._host.remove_link, attachment.host_ifindex)
+        undo.callback(self._remove_links, attachment)
         try:
             self._host.apply(change.host)
         except KernelError as error:
@@ -199,7 +204,24 @@ class NetworkManager:
         undo.callback(self._tables.remove, attachment)
         self._tables.add(attachment)
         self._host.apply_in_pod(fd, change.pod_settings, change.pod)
+        self._forget_early_clients(attachment)
         self._host.apply(change.seal)
+
+    def _remove_links(self, attachment: Attachment) -> None:
+        self._host.remove_link(attachment.host_ifindex)
+        if attachment.bandwidth.egress_rate:
+            self._host.remove_link(bandwidth.shaper_ifindex(attachment))
+
+    def _forget_early_clients(self, attachment: Attachment) -> None:
+        """Whoever sent to a host port before it was there would go on meeting the node, or the port's last pod, for as
+        long as it sends. After the firewall's elements, so that no new entry of that kind can arise."""
+        ports = [port for port in attachment.ports if port.protocol is not Protocol.TCP]
+        local = {found.address for found in self._host.list_addresses()} if ports else set()
+        for port in ports:
+            try:
+                conntrack.flush_port(port.protocol, port.host_port, hostports.whereabouts(port, local))
+            except KernelError as error:
+                logger.warning("cannot flush connections to host port {}/{}: {}", port.host_port, port.protocol, error)
 
     def _take_back(self, attachment: Attachment) -> None:
         with self._lock:
@@ -222,7 +244,7 @@ class NetworkManager:
             teardown.run_all(
                 (
                     lambda: self._tables.remove(attachment),
-                    lambda: self._host.remove_link(attachment.host_ifindex),
+                    lambda: self._remove_links(attachment),
                     lambda: self._host.apply(datapath.detach(attachment, self._bridge_index)),
                     forgotten.result,
                 )
@@ -243,6 +265,43 @@ class NetworkManager:
         finally:
             with self._lock:
                 self._ipam.end_quarantine(addresses)
+
+    # -- change -----------------------------------------------------------------------------------------------
+
+    def limit(self, key: AttachmentKey, wanted: Bandwidth) -> None:
+        """Other bandwidth limits for an interface that stands. Raises InvalidObject, KernelError."""
+        bandwidth.check(wanted)
+
+        def act(old: Attachment, new: Attachment) -> bool:
+            alter.limit(self._host, self._tables, old, new)
+            return True
+
+        self._alter(key, lambda old: structs.replace(old, bandwidth=wanted), act)
+
+    def resize(self, mtu: int) -> None:
+        """The MTU of all pod links and of the bridge. What is sent into grows first and shrinks last."""
+        with self._lock:
+            is_growing = mtu > self.network.mtu
+            self.network = dataclasses.replace(self.network, mtu=mtu)
+            keys = list(self._attachments)
+        steps: list[Callable[[], object]] = [partial(self._resize_pod, key, mtu) for key in keys]
+        if self._bridge_index:
+            steps.insert(len(steps) if is_growing else 0, partial(self._host.apply, (link.set_mtu(self._bridge_index, mtu),)))
+        teardown.run_all(steps)
+
+    def _resize_pod(self, key: AttachmentKey, mtu: int) -> None:
+        self._alter(key, lambda old: structs.replace(old, mtu=mtu), partial(alter.resize, self._host))
+
+    def _alter(
+        self, key: AttachmentKey, change: Callable[[Attachment], Attachment], act: Callable[[Attachment, Attachment], bool]
+    ) -> None:
+        """In the kernel, then on record: killed in between, the next start applies the record again. Not for lost ones."""
+        with self._exclusive(key):
+            old = self._attachments.get(key)
+            if old is None or not self.is_standing(old) or (new := change(old)) == old or not act(old, new):
+                return
+            self._attachments[key] = new = structs.replace(new, metadata=ObjectMeta(name=key.digest))
+            self._store.update(new)
 
     # -- questions --------------------------------------------------------------------------------------------
 
@@ -268,7 +327,13 @@ class NetworkManager:
         found = self._host.find_link(attachment.host_ifname)
         if found is None or not found.is_up:
             raise NotFound(f"link {attachment.host_ifname} of {hostports.describe(attachment)} is {'down' if found else 'gone'}")
+        if attachment.bandwidth != Bandwidth():
+            self._check_limits(attachment)
         return attachment
+
+    def _check_limits(self, attachment: Attachment) -> None:
+        if missing := bandwidth.missing(attachment, self._host.list_links(), self._host.list_qdiscs()):
+            raise NotFound(f"{' and '.join(missing)} bandwidth limit of {hostports.describe(attachment)} is gone")
 
     def keys(self, network: str) -> tuple[AttachmentKey, ...]:
         return tuple(key for key in list(self._attachments) if key.network == network)

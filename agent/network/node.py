@@ -17,12 +17,22 @@ from agent.objects.meta import IPAddress, IPNetwork
 
 POD_LINK_PREFIX = "pwv"
 """Every host-side veth's name starts so; firewall rules match `pwv*`."""
+SHAPER_LINK_PREFIX = "pwi"
+"""And so that of the ifb link which shapes what a pod sends, where it is limited."""
 ROUTED_GATEWAY: dict[int, IPAddress] = {4: IPv4Address("169.254.1.1"), 6: IPv6Address("fe80::1")}
 ROUTED_MAC = "ee:ee:ee:ee:ee:ee"
 """MAC of every host veth in routed mode (each is alone on its link)."""
 
 MARK_SPOOF_CHECKED = 0x80
 MARK_DNAT_BRIDGED = 0x40
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Bridges of other tools, by name, and those that are the node's own uplinks."""
+
+    bridges: frozenset[str] = frozenset()
+    uplink_bridges: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +46,10 @@ class NodeNetwork:
     non_masquerade: tuple[IPNetwork, ...]
     mtu: int
     node_ips: tuple[IPAddress, ...] = ()
-    drop_foreign_forward: bool = False
-    """True when the agent itself turned forwarding on: traffic between two devices that are not ours drops."""
+    drop_foreign_forward: tuple[int, ...] = ()
+    """The families that the agent itself turned forwarding on for: traffic between two devices that are not ours drops."""
+    foreign: Foreign = Foreign()
+    """As found at start; the tables keep up with them."""
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -85,7 +97,9 @@ def _mac(last_four: bytes) -> str:
     return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + last_four)
 
 
-def from_config(config: Config, *, mtu: int, node_ips: tuple[IPAddress, ...], drop_foreign_forward: bool) -> NodeNetwork:
+def from_config(
+    config: Config, *, mtu: int, node_ips: tuple[IPAddress, ...], drop_foreign_forward: tuple[int, ...], foreign: Foreign = Foreign()
+) -> NodeNetwork:
     network = config.network
     return NodeNetwork(
         name=network.name,
@@ -96,4 +110,5 @@ def from_config(config: Config, *, mtu: int, node_ips: tuple[IPAddress, ...], dr
         mtu=network.mtu or mtu,
         node_ips=network.node_ips or node_ips,
         drop_foreign_forward=drop_foreign_forward,
+        foreign=foreign,
     )

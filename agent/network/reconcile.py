@@ -2,8 +2,8 @@
 
 An attachment is alive when the boot is the same and its host veth is there, recognised by name and by the alias we
 wrote; paths and inodes of namespaces are only hints, they can be reused. A dead one of a runtime's container is
-given back; a pod of our own is built again in its namespace. A veth of ours that nobody has on record is a
-leftover of an attach that never answered.
+given back; a pod of our own is built again in its namespace. A link of ours that nobody has on record, or that its
+attachment does not want, is a leftover of a change that never ended.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.kernel.link import Link
-from agent.network import datapath
-from agent.network.node import POD_LINK_PREFIX
+from agent.network import bandwidth, datapath
 from agent.objects.attachment import Attachment
 
 
@@ -30,7 +29,7 @@ class Recovery:
 
 
 def plan(attachments: Iterable[Attachment], links: Sequence[Link], boot_id: str) -> Recovery:
-    ours = {link.name: link for link in links if link.name.startswith(POD_LINK_PREFIX)}
+    ours = {link.name: link for link in links if datapath.is_pod_link(link)}
     alive: list[Attachment] = []
     dead: list[Attachment] = []
     for attachment in attachments:
@@ -40,6 +39,7 @@ def plan(attachments: Iterable[Attachment], links: Sequence[Link], boot_id: str)
         else:
             dead.append(attachment)
     known = {attachment.host_ifname for attachment in alive}
+    known |= {bandwidth.shaper_ifname(attachment) for attachment in alive if attachment.bandwidth.egress_rate}
     return Recovery(tuple(alive), tuple(dead), tuple(link for name, link in sorted(ours.items()) if name not in known))
 
 

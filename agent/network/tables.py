@@ -1,51 +1,116 @@
 """Our nftables tables, live: brings them to what the node and its attachments want, then changes elements.
 
-What they should hold is firewall.py's (pure); this module only commits it. A pod costs a handful of elements in
-one transaction, whatever the number of pods.
+What they should hold is the firewall's (pure); this module commits it and remembers it, so that tables which another
+program changed can be put right at any time. A pod costs a handful of elements in one transaction, whatever the
+number of pods. Where the kernel lets tables have an owner nobody else can write them; elsewhere what is found at start
+is replaced rather than trusted, and a change that is refused may mean that the tables are gone.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Collection, Iterable
 
 from loguru import logger
 
 from agent.config import Mode
+from agent.errors import KernelError
 from agent.kernel import nft
-from agent.kernel.nft import Nft
+from agent.kernel.nft import Batch, Nft, Table
 from agent.network import firewall
-from agent.network.node import NodeNetwork
+from agent.network.node import Foreign, NodeNetwork
 from agent.objects.attachment import Attachment
 
 
 class Tables:
-    def __init__(self, session: Nft, network: NodeNetwork) -> None:
-        self._session = session
-        self._network = network
+    """`devices` gives the names of the links there are: no chain can be put on one that is gone."""
+
+    def __init__(self, session: Nft, network: NodeNetwork, *, devices: Callable[[], Collection[str]]) -> None:
+        self._session, self._network, self._devices = session, network, devices
+        self._skeleton = firewall.skeleton(network)
+        self._foreign = network.foreign
+        self._lock = threading.Lock()
+        self._wanted: dict[str, Attachment] | None = None
+
+    @property
+    def names(self) -> tuple[Table, ...]:
+        return self._skeleton.tables
+
+    @property
+    def own_port(self) -> int:
+        """Whose changes are not another program's."""
+        return self._session.port
+
+    @property
+    def are_owned(self) -> bool:
+        return self._session.owns_tables
 
     def start(self, attachments: Iterable[Attachment]) -> None:
         """Adopt the tables an earlier agent left and change only what differs: no packet of a living pod is lost."""
-        wanted = list(attachments)
-        committed = nft.ensure_ruleset(
-            self._session,
-            firewall.skeleton(self._network),
-            elements=[element for each in wanted for element in firewall.elements(self._network, each)],
-            chains=[chain for each in wanted for chain in firewall.device_chains(self._network, each)],
-        )
+        with self._lock:
+            self._wanted = {each.host_ifname: each for each in attachments}
+            committed = self._ensure(() if self.are_owned else self.names)
         logger.debug("firewall at start: {}", committed or "as wanted")
 
     def add(self, attachment: Attachment) -> None:
-        """After the host veth exists: in routed mode its chain is bound to it."""
+        """After the host veth exists, to which the chains are bound that some pods have."""
         chains = firewall.device_chains(self._network, attachment)
-        self._session.commit(nft.put(*chains, *firewall.elements(self._network, attachment)))
+        batch = nft.put(*chains, *firewall.elements(self._network, attachment))
+        with self._lock:
+            self._known[attachment.host_ifname] = attachment
+            self._commit(batch)
+
+    def change(self, old: Attachment, new: Attachment) -> None:
+        """The device's chains; what else an attachment wants of the firewall never changes."""
+        before, after = (firewall.device_chains(self._network, each) for each in (old, new))
+        batch = nft.put(*(chain for chain in after if chain not in before)) + nft.destroy(*(chain for chain in before if chain not in after))
+        with self._lock:
+            self._known[new.host_ifname] = new
+            self._commit(batch)
 
     def remove(self, attachment: Attachment) -> None:
-        """Absence is success. The device's chain goes first: a chain whose device is gone may be gone already."""
+        """Absence is success. The device's chains go before the device: with it they may be gone already."""
         chains = firewall.device_chains(self._network, attachment)
-        self._session.commit(nft.destroy(*firewall.elements(self._network, attachment), *chains))
+        batch = nft.destroy(*firewall.elements(self._network, attachment), *chains)
+        with self._lock:
+            self._known.pop(attachment.host_ifname, None)
+            self._commit(batch)
+
+    def set_foreign(self, foreign: Foreign) -> None:
+        with self._lock:
+            before, after = (set(firewall.foreign_elements(each)) for each in (self._foreign, foreign))
+            self._foreign = foreign
+            self._commit(nft.put(*(after - before)) + nft.destroy(*(before - after)))
+
+    def repair(self, distrusted: Collection[Table]) -> Batch:
+        """Compare everything with what is wanted, and replace the tables in which rules may differ."""
+        with self._lock:
+            return self._ensure(distrusted)
 
     def remove_all(self) -> None:
         """The tables of both modes: the mode may have been changed since they were made."""
         for mode in Mode:
             nft.remove_ruleset(self._session, firewall.skeleton(dataclasses.replace(self._network, mode=mode)))
+
+    @property
+    def _known(self) -> dict[str, Attachment]:
+        """Nothing may be compared with what is wanted before that is known: it would be taken down."""
+        assert self._wanted is not None, "start() comes first"
+        return self._wanted
+
+    def _commit(self, batch: Batch) -> None:
+        try:
+            self._session.commit(batch)
+        except KernelError as error:
+            if self.are_owned:
+                raise
+            logger.warning("firewall refused a change, putting all of it right: {}", error)
+            self._ensure(self.names)
+
+    def _ensure(self, distrusted: Collection[Table]) -> Batch:
+        attachments, devices = self._known.values(), self._devices()
+        elements = [element for each in attachments for element in firewall.elements(self._network, each)]
+        chains = [chain for each in attachments if each.host_ifname in devices for chain in firewall.device_chains(self._network, each)]
+        elements += firewall.foreign_elements(self._foreign)
+        return nft.ensure_ruleset(self._session, self._skeleton, elements=elements, chains=chains, distrusted=distrusted)

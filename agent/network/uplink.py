@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from agent.errors import InvalidObject
-from agent.network.node import POD_LINK_PREFIX
+from agent.network.node import POD_LINK_PREFIX, Foreign
 from agent.objects.meta import IPAddress, IPNetwork
 
 TABLE_MAIN = 254
@@ -103,6 +103,13 @@ def uplinks(facts: NodeFacts, families: Iterable[int] = (4, 6), ours: Ours = Our
 def mtu(facts: NodeFacts, families: Iterable[int] = (4, 6), ours: Ours = Ours()) -> int:
     """The smallest MTU of the uplinks: a pod has one MTU, and both its families must fit."""
     return min((link.mtu for link in uplinks(facts, families, ours)), default=FALLBACK_MTU)
+
+
+def foreign(facts: NodeFacts, families: Iterable[int] = (4, 6), ours: Ours = Ours()) -> Foreign:
+    """Every bridge but our own is some tool's."""
+    ways_out = {link.name for link in uplinks(facts, families, ours)}
+    bridges = {link.name for link in facts.links if link.kind == "bridge" and link.name != ours.bridge}
+    return Foreign(frozenset(bridges - ways_out), frozenset(bridges & ways_out))
 
 
 def node_addresses(facts: NodeFacts, families: Iterable[int] = (4, 6), ours: Ours = Ours()) -> tuple[IPAddress, ...]:

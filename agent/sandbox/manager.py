@@ -1,4 +1,4 @@
-"""Builds, reports and ends the sandboxes of this node's pods: namespaces, cgroup, network, name files.
+"""Builds, reports and ends the sandboxes of this node's pods: namespaces, cgroup, network; name files when needed.
 
 One call of `reconcile` brings one pod one step to where it should be, whatever state it is found in; the caller
 never runs two for one pod at once and repeats what raises. Everything is named after the pod's uid, so a
@@ -25,7 +25,8 @@ from agent.kernel import mount, netns, process
 from agent.kernel.cgroup import Cgroups, CgroupUsage
 from agent.network.manager import NetworkManager
 from agent.network.request import AttachRequest
-from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, PodReference, PortMapping
+from agent.objects.attachment import Attachment, AttachmentKey, PodReference, PortMapping
+from agent.objects.bandwidth import bandwidth_of
 from agent.objects.meta import IPAddress, Key, Object
 from agent.objects.pod import Pod
 from agent.objects.pod_status import PodStatus
@@ -145,20 +146,17 @@ class SandboxManager:
 
     def _ensure(self, pod: Pod) -> tuple[IPAddress, ...]:
         uid = pod.metadata.uid
-        is_new = not status.is_sandboxed(pod)
         self._cgroups.ensure_(_cgroup_name(uid), resources.limits(pod))
         netns.create(self._node.namespaces_dir / uid, kinds=_kinds(pod), hostname=files.hostname_of(pod))
         attachment = None if pod.spec.host_network else self._ensure_attached(pod)
-        addresses = status.addresses_of(attachment, pod, self._node.addresses)
-        if is_new or not (self.pod_dir(uid) / _ETC).exists():
-            files.write(self.pod_dir(uid) / _ETC, files.pod_files(pod, addresses, files.node_resolver()))
-        return addresses
+        return status.addresses_of(attachment, pod, self._node.addresses)
 
     def _ensure_attached(self, pod: Pod) -> Attachment:
         """A new interface, or the one that stands; one that was lost is made again with the addresses it had."""
         key = self._attachment_key(pod.metadata.uid)
         held = self._network.get(key)
         if held is not None and self._network.is_standing(held):
+            self._network.limit(key, bandwidth_of(pod.metadata.annotations))
             return held
         path = str(self._node.namespaces_dir / pod.metadata.uid / "net")
         if held is not None:
@@ -168,7 +166,7 @@ class SandboxManager:
             netns=path,
             pod=PodReference(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid),
             ports=_ports(pod),
-            bandwidth=Bandwidth(),
+            bandwidth=bandwidth_of(pod.metadata.annotations),
         )
         return self._network.attach(request)
 
@@ -246,9 +244,11 @@ class SandboxManager:
         return {"plan": msgspec.to_builtins(plan), "warnings": list(warnings)}
 
     def _exec_paths(self, pod: Pod) -> PodPaths:
-        """The shared memory tmpfs is made at the first exec: most pods of a node never need it."""
+        """Name files and the shared memory tmpfs are made at the first exec: most pods of a node never need them."""
         uid = pod.metadata.uid
         directory, namespaces = self.pod_dir(uid), self._node.namespaces_dir / uid
+        addresses = [entry.ip for entry in pod.status.pod_ips]
+        files.write(directory / _ETC, files.pod_files(pod, addresses, files.node_resolver()))
         (directory / _LOGS).mkdir(exist_ok=True)
         mount.ensure_tmpfs(directory / _SHM, data="mode=1777,size=64m")
         return PodPaths(

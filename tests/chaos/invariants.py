@@ -35,7 +35,7 @@ from agent.sandbox import status
 from agent.sandbox.manager import POD_IFNAME
 from tests.prober import inside
 
-SETTLE_S = 8.0
+SETTLE_S = 3.0
 _DEFAULT_LENGTH = 0
 
 
@@ -117,12 +117,11 @@ class Node:
         seen = facts.read(self._host)
         ours = Ours(bridge=self.config.network.bridge, protocols=frozenset({route.RTPROT_PODWRIGHT}))
         families = sorted({cidr.version for cidr in self.config.network.pod_cidrs})
-        changed = forwarding.load(Path(self.config.run_dir))
         return node.from_config(
             self.config,
             mtu=uplink.mtu(seen, families, ours),
             node_ips=uplink.node_addresses(seen, families, ours),
-            drop_foreign_forward=any("forward" in name for name in changed),
+            drop_foreign_forward=forwarding.turned_on(Path(self.config.run_dir), families),
         )
 
     def _sandboxes(self, records: Records) -> Iterator[str]:

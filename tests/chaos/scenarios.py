@@ -69,7 +69,7 @@ class PodDeleted:
     def prepare(self, stage: Stage) -> None:
         """Used, so that there are connections to forget."""
         pod = stage.make_pod(VICTIM, VICTIM_PORT)
-        assert not unanswered(stage.place(pod), addresses(pod), VICTIM_PORT)
+        assert unanswered(stage.place(pod), addresses(pod), VICTIM_PORT) == []
 
     def act(self, stage: Stage) -> None:
         stage.delete_pod(VICTIM)
@@ -149,7 +149,7 @@ class CniDel(_OfRuntime):
 
     def prepare(self, stage: Stage) -> None:
         self.add(stage)
-        assert not self.add_problems()
+        assert self.add_problems() == []
 
     def act(self, stage: Stage) -> None:
         self.delete(stage)

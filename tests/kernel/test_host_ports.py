@@ -140,6 +140,6 @@ def node_loopback() -> Iterator[Callable[[], list[bytes]]]:
 def test_a_conflict_names_the_owner(world, agent):
     agent.apply(manifest("late", f"containerPort: 80, hostPort: {ON_IPV4}"))
     late = "/api/v1/namespaces/default/pods/late"
-    said = eventually(lambda: [c["message"] for c in agent.client.get(late)["status"]["conditions"] if c.get("reason") == "SandboxFailed"])
+    said = eventually(lambda: [c["message"] for c in agent.client.get(late).get("status", {}).get("conditions", ()) if c.get("reason") == "SandboxFailed"])
     assert said == [f"cannot build sandbox of pod default/late: hostPort {ON_IPV4}/TCP is held by pod default/a"]
     agent.client.request("DELETE", late)

@@ -53,7 +53,7 @@ def assert_same(ruleset: Ruleset) -> None:
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_the_whole_firewall(mode: Mode) -> None:
-    network = node(mode, drop_foreign_forward=True)
+    network = node(mode, drop_foreign_forward=(4, 6))
     skeleton = firewall.skeleton(network).stamped()
     ports = (
         PortMapping(host_port=8080, container_port=80),
@@ -63,7 +63,7 @@ def test_the_whole_firewall(mode: Mode) -> None:
     pods = (pod(2, *ports), pod(3))
     elements = [element for each in pods for element in firewall.elements(network, each)]
     chains = [chain for each in pods for chain in firewall.device_chains(network, each)]
-    foreign = firewall.foreign_devices(["docker0", "virbr0"])
+    foreign = firewall.foreign_elements(Foreign(frozenset({"docker0", "virbr0"}), frozenset({"br0"})))
     assert_same(replace(skeleton, elements=(*skeleton.elements, *elements, *foreign), chains=(*skeleton.chains, *chains)))
 
 

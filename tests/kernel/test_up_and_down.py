@@ -42,7 +42,7 @@ def test_pods_have_addresses_of_both_families(shown: str) -> None:
 def test_every_path_was_measured_and_works(shown: str) -> None:
     assert "18 of 18 paths work" in shown
     for path in ("pod → pod", "node → pod", "pod → node", "outside → hostPort"):
-        assert re.search(rf"{path} .*ok \S+ ms  ok \S+ ms", shown)
+        assert re.search(rf"{path} .*ok \S+ ms +ok \S+ ms", shown)
 
 
 def test_three_commands_to_try_next(shown: str) -> None:

@@ -209,7 +209,11 @@ def pad(data: bytes) -> bytes:
 @lru_cache(maxsize=64)
 def set_head(a_set: Set) -> bytes:
     """What every message about elements of `a_set` starts with."""
-    return wire.nfgenmsg(a_set.table.family) + text(ElementListAttr.TABLE, a_set.table.name) + text(ElementListAttr.SET, a_set.name)
+    return named_set_head(a_set.table, a_set.name)
+
+
+def named_set_head(table: Table, name: str) -> bytes:
+    return wire.nfgenmsg(table.family) + text(ElementListAttr.TABLE, table.name) + text(ElementListAttr.SET, name)
 
 
 def table_head(table: Table) -> bytes:

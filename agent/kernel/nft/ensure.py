@@ -1,13 +1,14 @@
 """From whatever the kernel holds to the ruleset that is wanted, in one transaction.
 
 A table whose comment is the wanted digest is kept (and adopted, if its owner died): only its elements are compared and,
-in the netdev family, by name, its chains (one per device). Any other table is replaced with everything in it.
-Nothing is flushed on the way: a packet meets the old rules or the new ones.
+in the netdev family, by name, its chains (one per device). Any other table is replaced with everything in it, and so
+is one that the caller distrusts: where others may write, rules can have changed under an old comment. Nothing is flushed
+on the way: a packet meets the old rules or the new ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace as changed
 
 from agent.errors import Conflict, Unavailable
@@ -21,18 +22,20 @@ from agent.kernel.nft.wire import Family
 _TRIES = 5
 
 
-def ensure_ruleset(nft: Nft, wanted: Ruleset, elements: Iterable[Element] = (), chains: Sequence[Chain] = ()) -> Batch:
+def ensure_ruleset(
+    nft: Nft, wanted: Ruleset, elements: Iterable[Element] = (), chains: Sequence[Chain] = (), *, distrusted: Collection[Table] = ()
+) -> Batch:
     """`elements` and `chains` are all there should be, beside those of `wanted`. Returns what was committed."""
     whole = changed(wanted.stamped(), elements=(*wanted.elements, *elements))
     for _ in range(_TRIES - 1):
         generation = nft.generation()
-        batch = plan(nft, whole, chains)
+        batch = plan(nft, whole, chains, distrusted)
         try:
             nft.commit(batch, generation=generation)
         except Conflict:
             continue
         return batch
-    batch = plan(nft, whole, chains)
+    batch = plan(nft, whole, chains, distrusted)
     nft.commit(batch)
     return batch
 
@@ -42,13 +45,13 @@ def remove_ruleset(nft: Nft, ruleset: Ruleset) -> None:
     nft.commit(destroy(*(table for table in ruleset.tables if table in there)))
 
 
-def plan(nft: Nft, wanted: Ruleset, chains: Sequence[Chain]) -> Batch:
+def plan(nft: Nft, wanted: Ruleset, chains: Sequence[Chain], distrusted: Collection[Table] = ()) -> Batch:
     states = {state.table: state for state in nft.list_tables()}
     batch = Batch()
     for table in wanted.tables:
         state = states.get(table)
         part = _part(wanted, table, chains)
-        if state is not None and _is_usable(nft, state) and state.comment == table.comment:
+        if state is not None and _is_usable(nft, state) and state.comment == table.comment and table not in distrusted:
             batch += _adopt(nft, state) + _device_changes(nft, part) + _element_changes(nft, part)
         else:
             batch += replace(part)

@@ -16,10 +16,11 @@ from contextlib import closing
 
 from agent.errors import Conflict, KernelError
 from agent.kernel.netlink import NETLINK_NETFILTER, NLM_F_DUMP, NLMSG_ERROR, NetlinkSocket, Reply, Request, failure
-from agent.kernel.nft import decode, encode, transaction, wire
+from agent.kernel.nft import decode, encode, listing, transaction, wire
 from agent.kernel.nft.batch import Batch, Verb, destroy, put
 from agent.kernel.nft.decode import TableState
 from agent.kernel.nft.encode import Message
+from agent.kernel.nft.listing import ChainState, Members, RuleState, TableContent
 from agent.kernel.nft.objects import Element, Set, Table
 from agent.kernel.nft.present import Present
 from agent.kernel.nft.transaction import Dialect
@@ -51,6 +52,11 @@ class Nft:
 
     def close(self) -> None:
         self._socket.close()
+
+    @property
+    def port(self) -> int:
+        """Whose changes announcements are of."""
+        return self._socket.port
 
     @property
     def owns_tables(self) -> bool:
@@ -121,6 +127,25 @@ class Nft:
         """Empty when there is no such set."""
         replies = self._dump(Msg.GETSETELEM, encode.set_head(a_set), f"nft list set {a_set}")
         return frozenset(decode.elements(replies, a_set))
+
+    def list_every_chain(self) -> tuple[ChainState, ...]:
+        """Of every table, with hook and policy."""
+        return tuple(listing.chains(self._dump(Msg.GETCHAIN, wire.nfgenmsg(0), "nft list chains")))
+
+    def list_content(self, table: Table) -> TableContent:
+        """Whatever made it. Empty when there is no such table."""
+        head = encode.table_head(table)
+        chains = tuple(chain for chain in self.list_every_chain() if chain.table == table)
+        found = tuple(listing.rules(self._dump(Msg.GETRULE, head, f"nft list table {table}"), table))
+        return TableContent(table, chains, listing.by_chain(found), self._list_members(table, found))
+
+    def _list_members(self, table: Table, rules: Iterable[RuleState]) -> dict[str, Members]:
+        intervals = listing.interval_sets(self._dump(Msg.GETSET, encode.table_head(table), f"nft list sets {table}"), table)
+        found = {}
+        for name in listing.looked_up(rules):
+            replies = self._dump(Msg.GETSETELEM, encode.named_set_head(table, name), f"nft list set {table} {name}")
+            found[name] = Members(name in intervals, tuple(listing.members(replies)))
+        return found
 
     def _dump(self, kind: Msg, body: bytes, words: str) -> list[Reply]:
         return self._socket.dump(Request(kind.kind, NLM_F_DUMP, body, words, _ABSENT))

@@ -1,7 +1,8 @@
-"""What a rule does apart from its verdict: marks, address translation, counting, logging, limiting, refusing."""
+"""What a rule does apart from its verdict: marks, address translation, counting, logging, limiting, refusing, handing over."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -189,3 +190,22 @@ class Reject:
 
 REJECT = Reject()
 REJECT_TCP_RESET = Reject(is_tcp_reset=True)
+
+
+@dataclass(frozen=True)
+class ForwardTo:
+    """Netdev family: the packet leaves by another device. It is the index that the kernel knows, the name is for people."""
+
+    device: str
+    index: int
+
+    def __str__(self) -> str:
+        return f'fwd to "{self.device}"'
+
+    def encode(self, scope: Scope) -> Iterator[bytes]:
+        yield immediate(struct.pack("=I", self.index))
+        yield expression("fwd", be32(1, register(0)))
+
+
+def forward_to(device: str, index: int) -> ForwardTo:
+    return ForwardTo(device, index)

@@ -6,11 +6,13 @@
     node_answers the node answers a pod's datagram from the address that was asked
     masquerade   source NAT of pods, hairpin and 127.0.0.1
     filter       forwarding between devices, and the empty policy chains
+    shaping      hands what a limited pod sends to the link that shapes it
 
-A table is named `podwright` in inet and, for layer 2, in bridge or netdev. Everything that depends on pods is an
-element of a set, so that a pod comes and goes without a rule changing; a missing element closes, never opens.
+Our tables are named `podwright`: inet, netdev for chains on pods' devices and, in bridge mode, bridge. What depends on
+pods is an element of a set, so that a pod comes and goes without a rule changing (but for device chains, which are one
+rule each); a missing element closes, never opens.
 """
 
-from agent.network.firewall.ruleset import device_chains, elements, foreign_devices, skeleton
+from agent.network.firewall.ruleset import device_chains, elements, foreign_elements, skeleton
 
-__all__ = ["device_chains", "elements", "foreign_devices", "skeleton"]
+__all__ = ["device_chains", "elements", "foreign_elements", "skeleton"]

@@ -1,8 +1,10 @@
-"""What comes from pods meets these rules in inet prerouting before conntrack: unjudged packets drop, and so does 127/8.
+"""What arrives meets these rules before conntrack: 127/8 on a wire drops, and so do unjudged packets from pods.
 
-In bridge mode a packet arrives from the bridge, whether it is routed (once) or bridge netfilter shows a bridged
-frame to inet (the second time is skipped by the kernel); from the bare host veth only while that is no port, and
-then it has no mark. route_localnet is on for pod devices, hence the 127/8 rule.
+A host port on 127.0.0.1 is translated before the kernel looks for martians, and pod devices have route_localnet:
+neither a neighbour on the segment nor a pod may reach what the node keeps for itself. Tools that translate to the
+loopback do so later. In bridge mode a packet arrives from the bridge, whether it is routed (once) or bridge netfilter
+shows a bridged frame to inet (the second time is skipped by the kernel); from the bare host veth only while that is
+no port, and then it has no mark.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from ipaddress import IPv4Network
 
 from agent.config import Mode
 from agent.kernel.nft import DROP, Chain, Hook, jump, rule
-from agent.kernel.nft.fields import ct_status, daddr, iifname, mark
+from agent.kernel.nft.fields import ct_status, daddr, iifname, mark, saddr
 from agent.kernel.nft.statements import add_mark, clear_mark
 from agent.network.firewall.tables import POD_LINKS, from_pods, inet_chain
 from agent.network.node import MARK_DNAT_BRIDGED, MARK_SPOOF_CHECKED, NodeNetwork
@@ -25,13 +27,13 @@ def chains(node: NodeNetwork) -> tuple[Chain, ...]:
         _CHAIN,
         None,
         rule(mark.masked(MARK_SPOOF_CHECKED, 0), DROP),
-        rule(daddr(4).is_(LOOPBACK), DROP),
         rule(clear_mark(MARK_SPOOF_CHECKED)),
     )
+    martians = (rule(iifname.is_not("lo"), end(4).is_(LOOPBACK), DROP) for end in (daddr, saddr))
     entrances = [rule(iifname.is_(POD_LINKS), jump(_CHAIN))]
     if node.mode is Mode.BRIDGE:
         entrances.insert(0, rule(from_pods(node), jump(_CHAIN)))
-    early = inet_chain("early-prerouting", Hook("filter", "prerouting", -310), *entrances)
+    early = inet_chain("early-prerouting", Hook("filter", "prerouting", -310), *martians, *entrances)
     return (judged, early, _translated(node)) if node.mode is Mode.BRIDGE else (judged, early)
 
 

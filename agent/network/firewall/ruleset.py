@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from agent.config import Mode
 from agent.kernel.nft import Chain, Element, Ruleset
-from agent.network.firewall import antispoof, filter, hostport, inbound, masquerade, node_answers
+from agent.network.firewall import antispoof, filter, hostport, inbound, masquerade, node_answers, shaping
 from agent.network.firewall.tables import INET, NETDEV, layer2
-from agent.network.node import NodeNetwork
+from agent.network.node import Foreign, NodeNetwork
 from agent.objects.attachment import Attachment
 
 
 def skeleton(node: NodeNetwork) -> Ruleset:
     """Tables, chains, rules, sets, and the elements that are the node's."""
     return Ruleset(
-        tables=(INET, layer2(node)),
-        sets=(*hostport.sets(), *masquerade.sets(), filter.foreign_ok(), *antispoof.sets(node)),
+        tables=tuple(dict.fromkeys((INET, layer2(node), NETDEV))),
+        sets=(*hostport.sets(), *masquerade.sets(), filter.foreign_ok(), filter.bridged(), *antispoof.sets(node)),
         chains=(
             *inbound.chains(node),
             *hostport.chains(),
@@ -35,10 +33,13 @@ def elements(node: NodeNetwork, attachment: Attachment) -> tuple[Element, ...]:
 
 
 def device_chains(node: NodeNetwork, attachment: Attachment) -> tuple[Chain, ...]:
-    """Routed mode: the chain on the pod's host veth. Made after the veth and before it is up."""
-    return (antispoof.device_chain(NETDEV, attachment),) if node.mode is Mode.ROUTED else ()
+    """The chains on the pod's host veth: who judges it in routed mode, and who hands it over where it is limited."""
+    judge = (antispoof.device_chain(NETDEV, attachment),) if node.mode is Mode.ROUTED else ()
+    return (*judge, *shaping.device_chains(attachment))
 
 
-def foreign_devices(names: Iterable[str]) -> tuple[Element, ...]:
-    """Devices of other tools between which the node may go on forwarding."""
-    return tuple(filter.foreign_ok().element(name) for name in sorted(set(names)))
+def foreign_elements(foreign: Foreign) -> tuple[Element, ...]:
+    """Where the node may go on forwarding for others."""
+    bridges = (filter.foreign_ok().element(name) for name in sorted(foreign.bridges))
+    uplinks = (filter.bridged().element(name, name) for name in sorted(foreign.uplink_bridges))
+    return (*bridges, *uplinks)

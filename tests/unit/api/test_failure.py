@@ -25,7 +25,19 @@ from agent.errors import (
 
 @pytest.mark.parametrize(
     "kind",
-    [CallerError, NotFound, AlreadyExists, Conflict, Expired, Forbidden, Unsupported, Exhausted, DeadlineExceeded, Unavailable, InternalError],
+    [
+        CallerError,
+        NotFound,
+        AlreadyExists,
+        Conflict,
+        Expired,
+        Forbidden,
+        Unsupported,
+        Exhausted,
+        DeadlineExceeded,
+        Unavailable,
+        InternalError,
+    ],
 )
 def test_type_message_and_hint_come_back(kind: type[PodwrightError]) -> None:
     sent = kind("cannot do it: too late", hint="be earlier")
@@ -48,7 +60,12 @@ def test_a_kernels_refusal_arrives_as_an_internal_error_with_its_text() -> None:
 
 @pytest.mark.parametrize(
     ("document", "kind"),
-    [({}, InternalError), ({"code": 404}, NotFound), ({"code": 418, "reason": "Teapot"}, CallerError), ({"code": 409, "reason": "New"}, CallerError)],
+    [
+        ({}, InternalError),
+        ({"code": 404}, NotFound),
+        ({"code": 418, "reason": "Teapot"}, CallerError),
+        ({"code": 409, "reason": "New"}, CallerError),
+    ],
 )
 def test_an_unknown_reason_falls_back_to_its_code(document: dict[str, object], kind: type[PodwrightError]) -> None:
     assert isinstance(from_status(document), kind)

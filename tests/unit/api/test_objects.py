@@ -11,7 +11,9 @@ from agent.api.client import Client
 from agent.api.fake import FakeBackend
 from agent.errors import AlreadyExists, CallerError, Conflict, Forbidden, InvalidObject, NotFound
 from agent.objects.attachment import Attachment
+from agent.objects.decode import Decoded
 from agent.objects.meta import Key, ObjectMeta
+from agent.objects.namespace import Namespace
 from agent.objects.pod import Pod
 from agent.objects.pod_status import PodPhase, PodStatus
 from tests.unit.api.conftest import DEPLOYMENTS, PODS, deployment, pod
@@ -30,6 +32,12 @@ def test_what_is_stored_without_effect_comes_back_as_a_warning(client: Client) -
     body["spec"]["containers"][0]["livenessProbe"] = {"tcpSocket": {"port": 80}}
     reply = client.request("POST", PODS, body=json.dumps(body).encode())
     assert reply.warnings == ("spec.containers[0].livenessProbe is stored but not enforced",)
+
+
+def test_a_warning_keeps_its_letters(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'path C:\\x "quoted", naïve …'
+    monkeypatch.setattr("agent.api.resources.decode", lambda *_, **__: [Decoded(Namespace(metadata=ObjectMeta(name="n")), (text,))])
+    assert client.request("POST", "/api/v1/namespaces", body=b"{}").warnings == (text,)
 
 
 def test_creating_twice_is_refused(client: Client) -> None:

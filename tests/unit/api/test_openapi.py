@@ -32,7 +32,12 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "priorityclasses": {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "sample"}, "value": 1},
     "ingresses": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "sample"}, "spec": {}},
     "statefulsets": {**deployment("sample"), "kind": "StatefulSet"},
-    "replicationcontrollers": {"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "sample"}, "spec": {"replicas": 1}},
+    "replicationcontrollers": {
+        "apiVersion": "v1",
+        "kind": "ReplicationController",
+        "metadata": {"name": "sample"},
+        "spec": {"replicas": 1},
+    },
 }
 """One object of every kind whose paths the description spells out, and some for its patterns."""
 
@@ -75,15 +80,18 @@ def body_for(operation: dict[str, Any], plural: str) -> tuple[bytes, str]:
         return b"", "application/json"
     ((content_type, media),) = content.items()
     name = media["schema"]["$ref"].rpartition("/")[2]
+    sample = SAMPLES.get(plural, {})
     bodies: dict[str, Any] = {
-        "Patch": {"spec": {"replicas": 3}} if plural in ("deployments", "statefulsets", "replicationcontrollers") else {"metadata": {"labels": {"a": "b"}}},
+        "Patch": {"spec": {"replicas": 3}}
+        if plural in ("deployments", "statefulsets", "replicationcontrollers")
+        else {"metadata": {"labels": {"a": "b"}}},
         "Scale": {"spec": {"replicas": 2}},
         "ExecRequest": {"command": ["true"]},
         "DeleteOptions": {"gracePeriodSeconds": 0},
         "Manifest": SAMPLES["pods"],
         "CniRequest": {"any": "thing"},
     }
-    return json.dumps(bodies.get(name) or SAMPLES[plural]).encode(), content_type
+    return json.dumps(bodies.get(name) or sample).encode(), content_type
 
 
 def check(method: str, path: str, reply: Reply | PodwrightError) -> None:

@@ -129,3 +129,10 @@ def test_an_idle_client_sends_again_on_a_new_connection(client: Client) -> None:
     client.get("/version")
     time.sleep(1.8)
     assert client.get("/version")
+
+
+def test_callers_who_leave_at_once_are_no_trouble(server: Server, client: Client, socket_path: Path) -> None:
+    for _ in range(200):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(socket_path))
+    assert client.get("/version")

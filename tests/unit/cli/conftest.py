@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from agent.api.client import Client
 from agent.api.server import Server
 from agent.cli.main import run
 from tests.unit.api.conftest import backend, client, limits, server, socket_path  # noqa: F401 - fixtures
@@ -25,6 +27,7 @@ class Result:
 
 
 Podwright = Callable[..., Result]
+Later = Callable[[Callable[[Client], object]], None]
 
 
 @pytest.fixture
@@ -32,6 +35,7 @@ def podwright(server: Server, socket_path: Path, capsys: pytest.CaptureFixture[s
     """Run a command in this process; what it printed and its exit status."""
     monkeypatch.setenv("PODWRIGHT_SOCKET", str(socket_path))
     monkeypatch.delenv("PODWRIGHT_NAMESPACE", raising=False)
+    monkeypatch.setattr("agent.cli.columns.age", lambda _: "5s")
 
     def command(*arguments: str) -> Result:
         capsys.readouterr()
@@ -40,3 +44,21 @@ def podwright(server: Server, socket_path: Path, capsys: pytest.CaptureFixture[s
         return Result(status, captured.out, captured.err)
 
     return command
+
+
+@pytest.fixture
+def later(socket_path: Path) -> Iterator[Later]:  # noqa: F811
+    """Do something a moment later, with another client, while a command waits."""
+    timers: list[threading.Timer] = []
+
+    def do(act: Callable[[Client], object]) -> None:
+        def with_client() -> None:
+            with Client(socket_path) as other:
+                act(other)
+
+        timers.append(threading.Timer(0.3, with_client))
+        timers[-1].start()
+
+    yield do
+    for timer in timers:
+        timer.join()

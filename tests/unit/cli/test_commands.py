@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,12 @@ from agent.api.client import Client
 from agent.api.events import EventLog
 from agent.api.fake import FakeBackend
 from agent.api.wire import PodUsage
+from agent.cli import delete
+from agent.cli.targets import Found, Kinds
+from agent.errors import DeadlineExceeded
 from agent.objects.meta import Key
 from tests.unit.api.conftest import DEPLOYMENTS, PODS, deployment, manifest, pod
-from tests.unit.cli.conftest import Podwright
+from tests.unit.cli.conftest import Later, Podwright
 
 
 @pytest.fixture
@@ -90,25 +92,22 @@ def test_delete_without_saying_which_is_refused(podwright: Podwright, client: Cl
     assert podwright("delete", "pods", "--all").out == "pod/a deleted\n"
 
 
-def test_delete_waits_until_it_is_gone(podwright: Podwright, client: Client, socket_path: Path) -> None:
+def test_delete_waits_until_it_is_gone(podwright: Podwright, client: Client, later: Later) -> None:
     client.create(PODS, {**pod(), "metadata": {"name": "held", "finalizers": ["example.org/hold"]}})
     result = podwright("delete", "pod", "held", "--timeout", "0.3s")
     assert (result.status, result.err) == (1, "error: timed out waiting for pod/held to be gone\n")
     let_go = {"metadata": {"finalizers": None}}
-    threading.Timer(0.3, lambda: Client(socket_path).patch(f"{PODS}/held", let_go)).start()
+    later(lambda other: other.patch(f"{PODS}/held", let_go))
     assert podwright("delete", "pod", "held", "--timeout", "5s").status == 0
 
 
-def test_delete_is_content_when_a_new_object_has_the_name(podwright: Podwright, client: Client, socket_path: Path) -> None:
-    client.create(PODS, {**pod(), "metadata": {"name": "held", "finalizers": ["example.org/hold"]}})
-
-    def replace() -> None:
-        with Client(socket_path) as other:
-            other.patch(f"{PODS}/held", {"metadata": {"finalizers": None}})
-            other.create(PODS, pod("held"))
-
-    threading.Timer(0.3, replace).start()
-    assert podwright("delete", "pod", "held", "--timeout", "5s").status == 0
+def test_a_new_object_under_the_name_means_that_the_old_one_is_gone(client: Client) -> None:
+    now = client.create(PODS, pod("again"))
+    kind = Kinds.of(client).named("pod")
+    before = {"metadata": {**now["metadata"], "uid": "the-old-one"}}
+    delete._wait(client, [Found(kind, before)], timeout_s=0.2)
+    with pytest.raises(DeadlineExceeded):
+        delete._wait(client, [Found(kind, now)], timeout_s=0.2)
 
 
 def test_scale(podwright: Podwright, client: Client) -> None:
@@ -135,12 +134,12 @@ def test_label_and_annotate(podwright: Podwright, client: Client, command: str, 
 @pytest.mark.parametrize(
     "goal", ["condition=Ready", "condition=ready=true", "jsonpath={.status.podIPs[0].ip}", "jsonpath={.status.podIPs[*].ip}=10.74.0.9"]
 )
-def test_wait_for_what_comes_later(podwright: Podwright, client: Client, socket_path: Path, goal: str) -> None:
+def test_wait_for_what_comes_later(podwright: Podwright, client: Client, later: Later, goal: str) -> None:
     remote = pod("far")
     remote["spec"]["nodeName"] = "node-2"
     client.create(PODS, remote)
     status = {"podIPs": [{"ip": "10.74.0.9"}], "conditions": [{"type": "Ready", "status": "True"}]}
-    threading.Timer(0.3, lambda: Client(socket_path).patch(f"{PODS}/far", {"status": status})).start()
+    later(lambda other: other.patch(f"{PODS}/far", {"status": status}))
     assert podwright("wait", "pod/far", f"--for={goal}", "--timeout=5s").out == "pod/far condition met\n"
 
 
@@ -152,9 +151,9 @@ def test_wait_in_vain(podwright: Podwright, client: Client) -> None:
     assert podwright("wait", "pod/absent", "--for=condition=Ready").status == 1
 
 
-def test_wait_for_deletion(podwright: Podwright, client: Client, socket_path: Path) -> None:
+def test_wait_for_deletion(podwright: Podwright, client: Client, later: Later) -> None:
     client.create(PODS, pod("a"))
-    threading.Timer(0.3, lambda: Client(socket_path).delete(f"{PODS}/a")).start()
+    later(lambda other: other.delete(f"{PODS}/a"))
     assert podwright("wait", "pod/a", "--for=delete", "--timeout=5s").out == "pod/a deleted\n"
     assert podwright("wait", "pod/a", "--for=delete").status == 0
 

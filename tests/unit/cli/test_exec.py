@@ -36,10 +36,11 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
-def test_the_plan_is_handed_over(podwright: Podwright, client: Client, became: list[Any]) -> None:
+def test_the_plan_is_handed_over(podwright: Podwright, client: Client, became: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     client.create(PODS, pod("web-1"))
     with pytest.raises(Became):
         podwright("exec", "web-1", "-c", "main", "--", "ls", "-l", "--", "/")
+    assert capsys.readouterr().err == "warning: spec.containers[0].image is not used\n"
     plan = {"pod": "web-1", "argv": ["ls", "-l", "--", "/"], "container": "main", "detach": False}
     assert became == [(["-I", "-m", "agent.sandbox.enter", "--plan-fd"], plan)]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from pathlib import Path
 
 import pytest
 import yaml
@@ -17,7 +15,7 @@ from agent.objects.meta import Condition, Key
 from agent.objects.pod import Pod
 from agent.objects.pod_status import PodPhase, PodStatus
 from tests.unit.api.conftest import DEPLOYMENTS, PODS, deployment, pod
-from tests.unit.cli.conftest import Podwright
+from tests.unit.cli.conftest import Later, Podwright
 
 
 def set_status(backend: FakeBackend, name: str, status: PodStatus) -> None:
@@ -30,7 +28,7 @@ def test_a_pod_whose_sandbox_stands_is_sandboxed_and_not_running(podwright: Podw
     client.create(PODS, pod("web-1"))
     conditions = (Condition(type="PodReadyToStartContainers", status="True"),)
     set_status(backend, "web-1", PodStatus(phase=PodPhase.PENDING, reason="NoContainerRuntime", conditions=conditions))
-    assert podwright("get", "pods").rows == [["NAME", "READY", "STATUS", "RESTARTS", "AGE"], ["web-1", "0/1", "Sandboxed", "0", "0s"]]
+    assert podwright("get", "pods").rows == [["NAME", "READY", "STATUS", "RESTARTS", "AGE"], ["web-1", "0/1", "Sandboxed", "0", "5s"]]
 
 
 def test_wide_shows_addresses_and_node(podwright: Podwright, client: Client) -> None:
@@ -38,16 +36,16 @@ def test_wide_shows_addresses_and_node(podwright: Podwright, client: Client) -> 
     remote["spec"]["nodeName"] = "node-2"
     remote["status"] = {"phase": "Running", "podIPs": [{"ip": "10.74.0.9"}, {"ip": "fd74::9"}]}
     client.create(PODS, remote)
-    assert podwright("get", "po", "-o", "wide").rows[1] == ["far", "0/1", "Running", "0", "0s", "10.74.0.9,fd74::9", "node-2"]
+    assert podwright("get", "po", "-o", "wide").rows[1] == ["far", "0/1", "Running", "0", "5s", "10.74.0.9,fd74::9", "node-2"]
 
 
 def test_two_kinds_are_two_tables_with_prefixed_names(podwright: Podwright, client: Client) -> None:
     client.create(PODS, pod("web-1"))
     client.create(DEPLOYMENTS, deployment("web", 2))
     assert podwright("get", "pods,deploy", "--no-headers").rows == [
-        ["pod/web-1", "0/1", "Pending", "0", "0s"],
+        ["pod/web-1", "0/1", "Pending", "0", "5s"],
         [],
-        ["deployment.apps/web", "0/2", "0", "0", "0s"],
+        ["deployment.apps/web", "0/2", "0", "0", "5s"],
     ]
 
 
@@ -124,7 +122,7 @@ def test_a_wrong_command_line_is_status_2(podwright: Podwright, client: Client, 
     assert (result.status, result.err) == (2, f"error: {message}\nhint: see podwright get --help\n")
 
 
-def test_watching_shows_every_change(podwright: Podwright, client: Client, socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_shows_every_change(podwright: Podwright, client: Client, later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
     client.create(PODS, pod("a"))
     shown: list[str] = []
 
@@ -135,13 +133,12 @@ def test_watching_shows_every_change(podwright: Podwright, client: Client, socke
 
     monkeypatch.setattr(table_watch._Table, "change", stop_after_three)
 
-    def act() -> None:
-        with Client(socket_path) as other:
-            other.create(PODS, pod("b"))
-            other.patch(f"{PODS}/b", {"metadata": {"labels": {"x": "y"}}})
-            other.delete(f"{PODS}/a")
+    def act(other: Client) -> None:
+        other.create(PODS, pod("b"))
+        other.patch(f"{PODS}/b", {"metadata": {"labels": {"x": "y"}}})
+        other.delete(f"{PODS}/a")
 
-    threading.Timer(0.3, act).start()
+    later(act)
     result = podwright("get", "pods", "-w", "--show-labels")
     assert (result.status, len(result.rows)) == (130, 2)
-    assert shown == ["b 0/1 Pending 0 0s <none>", "b 0/1 Pending 0 0s x=y", "a 0/1 Pending 0 0s <none>"]
+    assert shown == ["b 0/1 Pending 0 5s <none>", "b 0/1 Pending 0 5s x=y", "a 0/1 Pending 0 5s <none>"]

@@ -36,6 +36,9 @@ def test_a_taken_port_names_its_owner():
         (port(53, "192.0.2.1"), port(53, "192.0.2.1"), True),
         (port(53, "192.0.2.1"), port(53), True),
         (port(53), port(53, "2001:db8::1"), True),
+        (port(53, "0.0.0.0"), port(53, "192.0.2.1"), True),
+        (port(53, "0.0.0.0"), port(53, "2001:db8::1"), False),
+        (port(53, "0.0.0.0"), port(53, "::"), False),
     ],
 )
 def test_ports_conflict_when_protocol_port_and_address_overlap(first, second, is_conflict):
@@ -65,3 +68,11 @@ def test_a_released_port_is_free_and_a_strangers_release_frees_nothing():
         table.reserve(holder("c", port(80)))
     table.release(holder("a", port(80)))
     table.reserve(holder("c", port(80)))
+
+
+def test_where_a_port_is():
+    local = [ip_address("192.0.2.1"), ip_address("2001:db8::1")]
+    asked = [*local, ip_address("127.0.0.9"), ip_address("198.51.100.1")]
+    assert [hostports.whereabouts(port(53), local)(address) for address in asked] == [True, True, True, False]
+    assert [hostports.whereabouts(port(53, "0.0.0.0"), local)(address) for address in asked] == [True, False, True, False]
+    assert [hostports.whereabouts(port(53, "192.0.2.1"), local)(address) for address in asked] == [True, False, False, False]

@@ -68,11 +68,19 @@ def test_between_ports_only_translated_frames_pass() -> None:
     ],
 )
 def test_unjudged_packets_of_pods_drop_before_conntrack(mode: Mode, entrances: list[str]) -> None:
-    assert rules(node(mode), "inet", "early-prerouting")[1:] == entrances
+    assert rules(node(mode), "inet", "early-prerouting")[3:] == entrances
     assert rules(node(mode), "inet", "from-pods") == [
         "meta mark & 0x00000080 == 0x00000000 drop",
-        "ip daddr 127.0.0.0/8 drop",
         "meta mark set meta mark & 0xffffff7f",
+    ]
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_the_loopback_on_a_wire_drops_before_it_is_translated(mode: Mode) -> None:
+    assert rules(node(mode), "inet", "early-prerouting")[:3] == [
+        "type filter hook prerouting priority -310; policy accept;",
+        'iifname != "lo" ip daddr 127.0.0.0/8 drop',
+        'iifname != "lo" ip saddr 127.0.0.0/8 drop',
     ]
 
 
