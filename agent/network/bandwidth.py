@@ -102,5 +102,8 @@ def missing(attachment: Attachment, links: Sequence[Link], qdiscs: Sequence[Root
     """The limits of an attachment that the kernel does not hold, as words."""
     shaped = {found.index: found.bucket.rate for found in qdiscs if found.bucket}
     up = {found.index for found in links if found.is_up}
-    wanted = (("ingress", attachment.host_ifindex, ingress_bucket(attachment)), ("egress", shaper_ifindex(attachment), egress_bucket(attachment)))
+    wanted = (
+        ("ingress", attachment.host_ifindex, ingress_bucket(attachment)),
+        ("egress", shaper_ifindex(attachment), egress_bucket(attachment)),
+    )
     return tuple(name for name, index, want in wanted if want and (index not in up or shaped.get(index) != want.rate))

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from agent.kernel.host import Host
+from collections.abc import Sequence
+from typing import Protocol
+
+from agent.kernel.link import Link
+from agent.kernel.route import Address, Route
 from agent.network.uplink import AddressFact, LinkFact, NodeFacts, RouteFact
 
 _SCOPE_GLOBAL = 0
 
 
-def read(host: Host) -> NodeFacts:
+class Listing(Protocol):
+    """A Host, or less."""
+
+    def list_links(self) -> Sequence[Link]: ...
+    def list_routes(self) -> Sequence[Route]: ...
+    def list_addresses(self) -> Sequence[Address]: ...
+
+
+def read(host: Listing) -> NodeFacts:
     links = host.list_links()
     names = {link.index: link.name for link in links}
     return NodeFacts(

@@ -92,11 +92,16 @@ class NetworkManager:
         self._host.apply(datapath.bridge_addresses(self.network, bridge.index))
 
     def _take_over(self, attachment: Attachment) -> None:
+        """Two records that claim one address or port are a fault of ours: the pods live, so both stay, and it is told."""
+        outside: tuple[IPAddress, ...] = ()
         with self._lock:
-            outside = self._ipam.restore(attachment.attachment_key, attachment.addresses)
-            self._ports.reserve(attachment)
             self._attachments[attachment.attachment_key] = attachment
             self._next_index = max(self._next_index, attachment.host_ifindex + 2)
+            try:
+                outside = self._ipam.restore(attachment.attachment_key, attachment.addresses)
+                self._ports.reserve(attachment)
+            except AlreadyExists as error:
+                logger.error("{} is on record with what another holds: {}", hostports.describe(attachment), error)
         if outside:
             logger.warning("{} keeps addresses outside today's pod CIDRs: {}", hostports.describe(attachment), outside)
 
@@ -292,9 +297,7 @@ class NetworkManager:
     def _resize_pod(self, key: AttachmentKey, mtu: int) -> None:
         self._alter(key, lambda old: structs.replace(old, mtu=mtu), partial(alter.resize, self._host))
 
-    def _alter(
-        self, key: AttachmentKey, change: Callable[[Attachment], Attachment], act: Callable[[Attachment, Attachment], bool]
-    ) -> None:
+    def _alter(self, key: AttachmentKey, change: Callable[[Attachment], Attachment], act: Callable[[Attachment, Attachment], bool]) -> None:
         """In the kernel, then on record: killed in between, the next start applies the record again. Not for lost ones."""
         with self._exclusive(key):
             old = self._attachments.get(key)

@@ -64,7 +64,8 @@ class Tables:
     def change(self, old: Attachment, new: Attachment) -> None:
         """The device's chains; what else an attachment wants of the firewall never changes."""
         before, after = (firewall.device_chains(self._network, each) for each in (old, new))
-        batch = nft.put(*(chain for chain in after if chain not in before)) + nft.destroy(*(chain for chain in before if chain not in after))
+        gone = [chain for chain in before if chain not in after]
+        batch = nft.put(*(chain for chain in after if chain not in before)) + nft.destroy(*gone)
         with self._lock:
             self._known[new.host_ifname] = new
             self._commit(batch)

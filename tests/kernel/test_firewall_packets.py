@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,8 @@ def world(mode: Mode) -> Iterator[World]:
     network, pods, known = node(mode), (CLIENT, SERVER, UNKNOWN), (CLIENT, SERVER)
     make_node(mode)
     with ExitStack() as stack:
-        wires = {each.host_ifname: stack.enter_context(make_wire(each, mode)) for each in pods}
+        namespaces = {each.host_ifname: stack.enter_context(a_namespace()) for each in pods}
+        wires = {each.host_ifname: stack.enter_context(make_wire(each, mode, namespaces[each.host_ifname])) for each in pods}
         session = Nft.open(own_tables=False)
         stack.callback(session.close)
         nft.ensure_ruleset(
@@ -90,6 +92,11 @@ def world(mode: Mode) -> Iterator[World]:
         )
         for each in pods:
             make_reachable(each, mode)
+        for namespace in namespaces.values():
+            with netns.entered(namespace):
+                wait_for_carrier("eth0")
+        if mode is Mode.BRIDGE:
+            wait_for_carrier("pw0")
         inbox = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
         inbox.bind(("::", PORT))
         inbox.settimeout(5)
@@ -105,26 +112,27 @@ def make_node(mode: Mode) -> None:
 
 
 @contextmanager
-def make_wire(attachment: Attachment, mode: Mode) -> Iterator[socket.socket]:
-    """A pod's veth and namespace, seen by a raw socket on the pod's end."""
+def a_namespace() -> Iterator[int]:
+    descriptor = in_new_netns(lambda: os.open("/proc/thread-self/ns/net", os.O_RDONLY))
+    yield descriptor
+    os.close(descriptor)
+
+
+def make_wire(attachment: Attachment, mode: Mode, namespace: int) -> socket.socket:
+    """A pod's veth, and a raw socket on the pod's end of it."""
     link = attachment.host_ifname
-    namespace = in_new_netns(lambda: os.open("/proc/thread-self/ns/net", os.O_RDONLY))
-    try:
-        shell(f"ip link add {link} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{namespace}")
-        if mode is Mode.BRIDGE:
-            shell(f"ip link set {link} master pw0 && bridge link set dev {link} hairpin on learning off flood off")
-            shell(f"bridge fdb replace {attachment.mac} dev {link} master static")
-        else:
-            shell(f"ip link set {link} address {ROUTED_MAC}")
-        with netns.entered(namespace):
-            shell(f"ip link set eth0 address {attachment.mac} arp off up")
-            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-            raw.bind(("eth0", 3))
-    finally:
-        os.close(namespace)
+    shell(f"ip link add {link} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{namespace}")
+    if mode is Mode.BRIDGE:
+        shell(f"ip link set {link} master pw0 && bridge link set dev {link} hairpin on learning off flood off")
+        shell(f"bridge fdb replace {attachment.mac} dev {link} master static")
+    else:
+        shell(f"ip link set {link} address {ROUTED_MAC}")
+    with netns.entered(namespace):
+        shell(f"ip link set eth0 address {attachment.mac} arp off up")
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        raw.bind(("eth0", 3))
     raw.settimeout(5)
-    with raw:
-        yield raw
+    return raw
 
 
 def make_reachable(attachment: Attachment, mode: Mode) -> None:
@@ -135,6 +143,14 @@ def make_reachable(attachment: Attachment, mode: Mode) -> None:
             shell(f"ip route add {one} dev {link}")
         device = "pw0" if mode is Mode.BRIDGE else link
         shell(f"ip neigh replace {one} lladdr {attachment.mac} dev {device} nud permanent")
+
+
+def wait_for_carrier(device: str) -> None:
+    """A device whose carrier just came drops what it is given until the kernel's link watch has seen it."""
+    deadline = time.monotonic() + 10
+    while "state UP" not in shell(f"ip link show {device}"):
+        assert time.monotonic() < deadline, f"{device} has no carrier"
+        time.sleep(0.001)
 
 
 def run(mode: Mode, test: Callable[[World], None], bridge_nf: int | None = None) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
+from msgspec import structs
 
 from agent.config import Mode
 from agent.kernel import nft
@@ -16,7 +17,8 @@ from agent.kernel.nft import statements as do
 from agent.kernel.nft.expression import Statement
 from agent.kernel.nft.match import concat
 from agent.network import firewall
-from agent.objects.attachment import PortMapping, Protocol
+from agent.network.node import Foreign
+from agent.objects.attachment import Bandwidth, PortMapping, Protocol
 from tests.fresh import in_new_netns, shell
 from tests.unit.network_firewall.pods import node, pod
 
@@ -24,6 +26,8 @@ pytestmark = [pytest.mark.kernel, pytest.mark.needs("nft")]
 
 INET, BRIDGE, NETDEV = Table(Family.INET, "t"), Table(Family.BRIDGE, "t"), Table(Family.NETDEV, "t")
 DEVICES = ("pwv2", "pwv3")
+SHAPER = 1001
+"""Index of pwi3: a rule that hands packets over knows its device by number."""
 
 
 def listed_ours(ruleset: Ruleset) -> str:
@@ -43,6 +47,7 @@ def listed_by_nft(ruleset: Ruleset) -> str:
 def make_devices() -> None:
     for name in DEVICES:
         shell(f"ip link add {name} type veth peer name {name}-pod")
+    shell(f"ip link add pwi3 index {SHAPER} type ifb")
 
 
 def assert_same(ruleset: Ruleset) -> None:
@@ -60,7 +65,7 @@ def test_the_whole_firewall(mode: Mode) -> None:
         PortMapping(host_port=53, container_port=5353, protocol=Protocol.UDP, host_ip=IPv4Address("127.0.0.1")),
         PortMapping(host_port=99, container_port=99, protocol=Protocol.SCTP, host_ip=IPv6Address("fd00::1")),
     )
-    pods = (pod(2, *ports), pod(3))
+    pods = (pod(2, *ports), structs.replace(pod(3), host_ifindex=SHAPER - 1, bandwidth=Bandwidth(egress_rate=10**6)))
     elements = [element for each in pods for element in firewall.elements(network, each)]
     chains = [chain for each in pods for chain in firewall.device_chains(network, each)]
     foreign = firewall.foreign_elements(Foreign(frozenset({"docker0", "virbr0"}), frozenset({"br0"})))

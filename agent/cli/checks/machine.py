@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import config as configuration
-from agent.api.client import Client, Document
+from agent.api.client import Client, Document, collection_path
 from agent.config import Config, Mode
 from agent.errors import InvalidObject, PodwrightError
 from agent.kernel import link, route
@@ -26,6 +26,9 @@ from agent.network.node import POD_LINK_PREFIX
 from agent.network.uplink import LinkFact, NodeFacts, Ours
 
 
+ATTACHMENTS = collection_path("podwright.io/v1", "attachments")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Agent:
     """What a running agent said; `error` when none answered."""
@@ -35,8 +38,8 @@ class Agent:
     is_ready: bool = False
     error: PodwrightError | None = None
     pods: tuple[Document, ...] = ()
-    attachments: frozenset[str] = frozenset()
-    """The names of the attachments it knows."""
+    host_links: frozenset[str] = frozenset()
+    """The host-side links of the attachments it knows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,17 +151,12 @@ def ask_agent() -> Agent:
             version = client.get("/version")["version"]
             mode = client.get("/status").get("network", {}).get("mode", "")
             pods = tuple(client.get("/api/v1/pods")["items"])
-            attachments = frozenset(found["metadata"]["name"] for found in _attachments(client))
+            attachments = client.get(ATTACHMENTS)["items"]
             error = _readiness(client)
     except PodwrightError as failure:
         return Agent(error=failure)
-    return Agent(version=version, mode=mode, is_ready=error is None, error=error, pods=pods, attachments=attachments)
-
-
-def _attachments(client: Client) -> Sequence[Document]:
-    kind = next(found for found in client.get("/kinds")["items"] if found["kind"] == "Attachment")
-    items: Sequence[Document] = client.get(f"/apis/{kind['apiVersion']}/{kind['plural']}")["items"]
-    return items
+    links = frozenset(found["hostIfname"] for found in attachments)
+    return Agent(version=version, mode=mode, is_ready=error is None, error=error, pods=pods, host_links=links)
 
 
 def _readiness(client: Client) -> PodwrightError | None:

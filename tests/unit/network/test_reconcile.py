@@ -1,7 +1,10 @@
 """What a restarted agent keeps, gives back and deletes."""
 
+import msgspec
+
 from agent.kernel.link import Link
-from agent.network import datapath, reconcile
+from agent.network import bandwidth, datapath, reconcile
+from agent.objects.attachment import Bandwidth
 
 from .conftest import attachment
 
@@ -53,3 +56,16 @@ def test_foreign_links_are_left_alone():
     made = attachment("10.73.0.5")
     others = [link_of(made, name="eth0", alias=""), link_of(made, name="veth123", alias="")]
     assert reconcile.plan([], others, "boot-1").leftovers == ()
+
+
+def shaper_of(made):
+    return link_of(made, index=bandwidth.shaper_ifindex(made), name=bandwidth.shaper_ifname(made), kind="ifb", peer_index=0)
+
+
+def test_the_shaping_link_of_a_limited_pod_is_kept_and_any_other_is_a_leftover():
+    free = attachment("10.73.0.5")
+    limited = msgspec.structs.replace(free, bandwidth=Bandwidth(egress_rate=10**6))
+    links = [link_of(free), shaper_of(free)]
+    assert reconcile.plan([limited], links, "boot-1").leftovers == ()
+    assert reconcile.plan([free], links, "boot-1").leftovers == (shaper_of(free),)
+    assert reconcile.plan([limited], links[1:], "boot-1").leftovers == (shaper_of(free),)

@@ -10,8 +10,8 @@ import pytest
 from agent.config import Mode
 from agent.network import firewall
 from agent.network.firewall.antispoof import link_local
-from agent.network.node import NodeNetwork
-from agent.objects.attachment import PortMapping, Protocol
+from agent.network.node import Foreign, NodeNetwork
+from agent.objects.attachment import Bandwidth, PortMapping, Protocol
 from tests.unit.network_firewall.pods import node, pod
 
 
@@ -95,10 +95,33 @@ def test_only_pods_are_masqueraded() -> None:
     assert all("@pods" in line or "@hairpins" in line for line in masquerading)
 
 
-def test_foreign_traffic_is_dropped_only_when_the_agent_turned_forwarding_on() -> None:
-    drop = 'iifname != "pw0" oifname != "pw0" iifname != @foreign_ok oifname != @foreign_ok drop'
-    assert drop in rules(node(drop_foreign_forward=True), "inet", "forward")
-    assert drop not in rules(node(drop_foreign_forward=False), "inet", "forward")
+@pytest.mark.parametrize("turned_on", [(), (4,), (6,), (4, 6)])
+@pytest.mark.parametrize("families", [(), (4,), (6,), (4, 6)])
+def test_foreign_traffic_is_dropped_for_the_families_that_the_agent_turned_forwarding_on_for(families: tuple[int, ...]) -> None:
+    drops = [line for line in rules(node(drop_foreign_forward=families), "inet", "forward") if "@foreign_ok" in line]
+    assert drops == [
+        f'meta nfproto ipv{family} iifname != "pw0" oifname != "pw0" '
+        "iifname != @foreign_ok oifname != @foreign_ok iifname . oifname != @bridged drop"
+        for family in families
+    ]
+
+
+def test_other_tools_bridges_are_elements_and_an_uplink_bridge_is_one_only_with_itself() -> None:
+    foreign = Foreign(frozenset({"virbr0", "docker0"}), frozenset({"br0"}))
+    assert [str(element) for element in firewall.foreign_elements(foreign)] == [
+        'inet podwright foreign_ok { "docker0" }',
+        'inet podwright foreign_ok { "virbr0" }',
+        'inet podwright bridged { "br0" . "br0" }',
+    ]
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_what_a_limited_pod_sends_is_handed_to_its_shaping_link_after_it_was_judged(mode: Mode) -> None:
+    limited = msgspec.structs.replace(pod(2), host_ifindex=100, bandwidth=Bandwidth(egress_rate=10**6))
+    *judge, shaper = firewall.device_chains(node(mode), limited)
+    assert str(shaper) == "netdev podwright pwi2"
+    assert list(shaper.body()) == ['type filter hook ingress device "pwv2" priority -400; policy accept;', 'fwd to "pwi2"']
+    assert [str(chain) for chain in judge] == (["netdev podwright pwv2"] if mode is Mode.ROUTED else [])
 
 
 def test_a_redirect_towards_a_pod_is_the_first_to_drop() -> None:
