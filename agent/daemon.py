@@ -21,6 +21,7 @@ from agent import __version__, controllers, log, teardown
 from agent.api import spool
 from agent.api.cni import CniService
 from agent.api.events import EventLog
+from agent.api.metrics_listener import MetricsListener
 from agent.api.server import Server
 from agent.backend import AgentBackend
 from agent.config import Config, Mode
@@ -99,6 +100,8 @@ def start(config: Config, stack: ExitStack) -> None:
     server.listen()  # from now on a DEL waits for us; what came before is in the spool, and must go first
     spool.drain(config.spool_dir, cni.handle)
     server.start()
+    if config.metrics_listen:
+        stack.callback(MetricsListener(config.metrics_listen, backend.metrics).stop)
 
 
 def clear(config: Config) -> None:

@@ -30,9 +30,9 @@ def udp(source: Address, destination: Address, port: int, data: bytes) -> bytes:
     return ip(source, destination, UDP, segment[:6] + struct.pack(">H", _over(source, destination, UDP, segment)) + segment[8:])
 
 
-def neighbour(kind: int, source: Address, destination: Address, target: Address) -> bytes:
-    """A neighbour solicitation (135) or advertisement (136)."""
-    message = struct.pack(">BBHI", kind, 0, 0, 0) + target.packed
+def neighbour(kind: int, source: Address, destination: Address, target: Address, rest: bytes = b"") -> bytes:
+    """A neighbour solicitation (135), advertisement (136) or redirect (137); `rest` is what follows the target."""
+    message = struct.pack(">BBHI", kind, 0, 0, 0) + target.packed + rest
     return ip(source, destination, ICMPV6, message[:2] + struct.pack(">H", _over(source, destination, ICMPV6, message)) + message[4:])
 
 

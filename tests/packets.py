@@ -136,12 +136,13 @@ class Sctp:
 
 
 class SctpEnd:
-    """A place that speaks SCTP by hand, from and to one address and any port."""
+    """A place that speaks SCTP by hand, from and to any port of an address (by default of the one that fits)."""
 
-    def __init__(self, place: Path, family: int) -> None:
+    def __init__(self, place: Path, family: int, address: str = "") -> None:
         self._family = family
         with inside(place):
             self._socket = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_RAW, SCTP)
+            self._socket.bind((address, 0))
 
     def __enter__(self) -> SctpEnd:
         return self

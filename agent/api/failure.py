@@ -7,13 +7,18 @@ message already says it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from agent import errors
 from agent.errors import InternalError, InvalidObject, PodwrightError
 
-_PLAIN = (PodwrightError.__init__, InvalidObject.__init__)
+_KINDS = [
+    kind
+    for kind in reversed(vars(errors).values())
+    if isinstance(kind, type) and issubclass(kind, PodwrightError) and kind.__init__ in (PodwrightError.__init__, InvalidObject.__init__)
+]
+"""The classes of agent.errors that can be made from a message alone, the special before the general."""
 
 
 def to_status(error: PodwrightError) -> dict[str, Any]:
@@ -47,14 +52,6 @@ def from_status(document: Mapping[str, Any]) -> PodwrightError:
 
 
 def _class_for(reason: str, code: int) -> type[PodwrightError]:
-    """The most specific class that can be made from a message alone."""
-    known = [kind for kind in reversed(list(_descendants(PodwrightError))) if kind.__init__ in _PLAIN]
-    alike = [kind for kind in known if kind.http_status == code]
+    alike = [kind for kind in _KINDS if kind.http_status == code]
     exact = [kind for kind in alike if kind.reason == reason]
     return next(iter(exact or alike), errors.CallerError if 400 <= code < 500 else InternalError)
-
-
-def _descendants(kind: type[PodwrightError]) -> Iterator[type[PodwrightError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _descendants(child)

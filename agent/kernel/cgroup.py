@@ -102,13 +102,28 @@ class Cgroups:
     def __init__(self, layout: Layout, parent: str = "podwright") -> None:
         self._version = layout.version
         self._parents = {controller: tree / parent for controller, tree in layout.trees.items()}
+        self._trees = tuple(dict.fromkeys(self._parents.values()))
+        """Each once: version 2 has one; version 1 may mount cpu and cpuacct together."""
+        self._is_prepared = False
 
     def ensure_(self, name: str, wanted: CgroupLimits) -> None:
-        """The group with exactly these limits."""
-        for directory in self._directories(name):
-            _make_directory(directory)
-        for file, value in self._settings(name, wanted):
-            _write(file, value)
+        """The group with exactly these limits. A new one has none, and is only told what differs from that."""
+        if not self._is_prepared:
+            self._prepare()
+        try:
+            fresh = {tree for tree in self._trees if _make_directory(f"{tree}/{name}")}
+        except FileNotFoundError:  # somebody removed our parent
+            self._prepare()
+            fresh = {tree for tree in self._trees if _make_directory(f"{tree}/{name}")}
+        for (controller, file), value in _settings(self._version, wanted).items():
+            tree = self._parents[controller]
+            if tree not in fresh or value != _UNLIMITED.get(file):
+                _write(f"{tree}/{name}/{file}", value)
+
+    def _prepare(self) -> None:
+        for tree in self._trees:
+            _make_parent(tree)
+        self._is_prepared = True
 
     def remove_(self, name: str) -> None:
         """Kills nothing. Processes that are ending still count for a moment: waited for; any other is an error."""
@@ -117,13 +132,14 @@ class Cgroups:
             _remove_directory(directory, deadline)
 
     def list_(self) -> tuple[str, ...]:
-        names = {entry.name for parent in set(self._parents.values()) if parent.is_dir() for entry in parent.iterdir() if entry.is_dir()}
+        names = {entry.name for tree in self._trees if tree.is_dir() for entry in tree.iterdir() if entry.is_dir()}
         return tuple(sorted(names))
 
     def remove_parent(self) -> None:
         """For tear-down, when no group is left."""
-        for parent in set(self._parents.values()):
-            _remove_directory(parent, time.monotonic())
+        for tree in self._trees:
+            _remove_directory(tree, time.monotonic())
+        self._is_prepared = False
 
     def join_files(self, name: str) -> tuple[Path, ...]:
         """A process joins by writing its number, or 0 for itself, into each of them."""
@@ -144,29 +160,39 @@ class Cgroups:
         return CgroupUsage(cpu, max(memory, 0), _number(self._file(name, "pids", "pids.current")))
 
     def _directories(self, name: str) -> tuple[Path, ...]:
-        """Each once (version 2 has one; version 1 may mount cpu and cpuacct together)."""
-        return tuple(dict.fromkeys(parent / name for parent in self._parents.values()))
+        return tuple(tree / name for tree in self._trees)
 
     def _file(self, name: str, controller: str, file: str) -> Path:
         return self._parents[controller] / name / file
 
-    def _settings(self, name: str, wanted: CgroupLimits) -> list[tuple[Path, str]]:
-        controller_file = {
-            1: {
-                "cpu/cpu.shares": str(wanted.cpu_shares),
-                "cpu/cpu.cfs_period_us": str(wanted.cpu_period_us),
-                "cpu/cpu.cfs_quota_us": _or(wanted.cpu_quota_us, "-1"),
-                "memory/memory.limit_in_bytes": _or(wanted.memory_bytes, "-1"),
-                "pids/pids.max": _or(wanted.pids, "max"),
-            },
-            2: {
-                "cpu/cpu.weight": str(wanted.cpu_weight),
-                "cpu/cpu.max": f"{_or(wanted.cpu_quota_us, 'max')} {wanted.cpu_period_us}",
-                "memory/memory.max": _or(wanted.memory_bytes, "max"),
-                "pids/pids.max": _or(wanted.pids, "max"),
-            },
-        }[self._version]
-        return [(self._file(name, *key.split("/")), value) for key, value in controller_file.items()]
+
+_UNLIMITED = {
+    "cpu.cfs_period_us": str(_PERIOD_US),
+    "cpu.cfs_quota_us": "-1",
+    "memory.limit_in_bytes": "-1",
+    "cpu.max": f"max {_PERIOD_US}",
+    "memory.max": "max",
+    "pids.max": "max",
+}
+"""What the kernel gives a new group. (Its weights are not ours: theirs are always written.)"""
+
+
+def _settings(version: int, wanted: CgroupLimits) -> dict[tuple[str, str], str]:
+    """By controller and file, in the order in which they are written."""
+    if version == 1:
+        return {
+            ("cpu", "cpu.shares"): str(wanted.cpu_shares),
+            ("cpu", "cpu.cfs_period_us"): str(wanted.cpu_period_us),
+            ("cpu", "cpu.cfs_quota_us"): _or(wanted.cpu_quota_us, "-1"),
+            ("memory", "memory.limit_in_bytes"): _or(wanted.memory_bytes, "-1"),
+            ("pids", "pids.max"): _or(wanted.pids, "max"),
+        }
+    return {
+        ("cpu", "cpu.weight"): str(wanted.cpu_weight),
+        ("cpu", "cpu.max"): f"{_or(wanted.cpu_quota_us, 'max')} {wanted.cpu_period_us}",
+        ("memory", "memory.max"): _or(wanted.memory_bytes, "max"),
+        ("pids", "pids.max"): _or(wanted.pids, "max"),
+    }
 
 
 def _sum_if_all(amounts: Sequence[int | None]) -> int | None:
@@ -178,16 +204,24 @@ def _or(value: int | None, unlimited: str) -> str:
     return unlimited if value is None else str(value)
 
 
-def _make_directory(directory: Path) -> None:
-    """With the parent's controllers switched on on the way (version 2; version 1 has no such file)."""
-    for parent in (directory.parent.parent, directory.parent):
+def _make_parent(tree: Path) -> None:
+    """With the controllers switched on on the way (version 2; version 1 has no such file)."""
+    for parent in (tree.parent, tree):
         parent.mkdir(exist_ok=True)
         switches = parent / "cgroup.subtree_control"
         if switches.exists() and not {"cpu", "memory", "pids"} <= set(_read(switches).split()):
-            _write(switches, "+cpu +memory +pids")
+            _write(str(switches), "+cpu +memory +pids")
+
+
+def _make_directory(directory: str) -> bool:
+    """False: it was there."""
     reach(f"mkdir before {directory}")
-    directory.mkdir(exist_ok=True)
+    try:
+        os.mkdir(directory)
+    except FileExistsError:
+        return False
     reach(f"mkdir after {directory}")
+    return True
 
 
 def _remove_directory(directory: Path, deadline: float) -> None:
@@ -215,7 +249,7 @@ def _read(file: Path) -> str:
         raise KernelError(error.errno or errno.EIO, f"cat {file}") from None
 
 
-def _write(file: Path, value: str) -> None:
+def _write(file: str, value: str) -> None:
     reach(f"cgroup before {file}")
     try:
         fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)

@@ -7,6 +7,7 @@ may call at once.
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,7 +33,7 @@ class Host:
         for _ in range(_SOCKETS):
             self._sockets.put(NetlinkSocket(NETLINK_ROUTE))
         self._watch = LinkWatch(changed)
-        self._visitors = ThreadPoolExecutor(_SOCKETS, thread_name_prefix="pod")
+        self._visitor = ThreadPoolExecutor(1, thread_name_prefix="pod")
 
     def apply(self, requests: Sequence[Request]) -> None:
         """All requests in order, in one message to the kernel. Raises the first KernelError."""
@@ -43,8 +44,11 @@ class Host:
             self._sockets.put(socket)
 
     def apply_in_pod(self, netns_fd: int, settings: Sequence[Sysctl], requests: Sequence[Request]) -> None:
-        """Visit a pod's namespace on a thread of our own: a caller's thread may be the main one, which must stay home."""
-        self._visitors.submit(_visit, netns_fd, settings, requests).result()
+        """Visit a pod's namespace on the caller's thread, but for the main one: its namespaces are /proc/self's."""
+        if threading.current_thread() is threading.main_thread():
+            self._visitor.submit(_visit, netns_fd, settings, requests).result()
+        else:
+            _visit(netns_fd, settings, requests)
 
     def ensure_settings(self, settings: Sequence[Sysctl]) -> None:
         for setting in settings:
@@ -77,7 +81,7 @@ class Host:
         return next((found for found in self.list_links() if found.name == name), None)
 
     def close(self) -> None:
-        self._visitors.shutdown()
+        self._visitor.shutdown()
         self._watch.close()
         with suppress(queue.Empty):
             while True:

@@ -20,6 +20,10 @@ from agent.kernel.netlink import NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NetlinkSo
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE = 1, 5, 7, 9, 11
 
+FIRST_CHOSEN_INDEX, LAST_CHOSEN_INDEX = 0x100000, 0x3FFFFFFE
+"""Indexes for our links: far above what the kernel counts up to, so that they are free and known as ours."""
+CHOSEN_INDEX_BITS = 0x3FF00000
+
 IFF_UP = 0x1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 1, 3, 4, 10, 18, 20, 26
 _IFLA_LINK, _IFLA_TXQLEN, _IFLA_NET_NS_FD = 5, 13, 28
@@ -141,6 +145,10 @@ def set_up(index: int) -> Request:
 
 def set_mtu(index: int, mtu: int) -> Request:
     return Request(RTM_NEWLINK, 0, _header(index) + netlink.u32(_IFLA_MTU, mtu), f"ip link set index {index} mtu {mtu}", _GONE)
+
+
+def set_master(index: int, bridge: int) -> Request:
+    return Request(RTM_NEWLINK, 0, _header(index) + netlink.u32(_IFLA_MASTER, bridge), f"ip link set index {index} master index {bridge}")
 
 
 def set_mac(index: int, mac: str) -> Request:

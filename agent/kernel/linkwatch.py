@@ -5,6 +5,7 @@ Why removal is here: the kernel ends RTM_DELLINK, and with it the sendmsg that a
 may be held, on a socket that is both requester and subscriber, and whichever comes first ends the caller's wait:
 the announcement, or the error of a link that was not there.
 A lost announcement (ENOBUFS) is made good by reading all links again.
+Of links whose index we chose only the end is announced: a pod's ADD would else wake the watching thread ten times.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from loguru import logger
 
 from agent.errors import DeadlineExceeded, KernelError
-from agent.kernel import link, netlink
+from agent.kernel import bpf, link, netlink
 from agent.kernel.link import RTM_DELLINK, RTM_NEWLINK, RTNLGRP_LINK, Link
 from agent.kernel.netlink import NETLINK_ROUTE, NLMSG_ERROR, NetlinkListener, NetlinkSocket, Reply
 from agent.killpoint import reach
 
 _AF_BRIDGE = 7
+_KIND_OFFSET, _INDEX_OFFSET = 4, 20
+"""nlmsghdr's type, and ifinfomsg's index behind it."""
 _SENDERS = 16
 """More deletions at once only wait for each other in the kernel."""
 
@@ -44,11 +47,12 @@ class _Waiter:
 
 class LinkWatch:
     """Start it in the namespace whose links it shall watch. `changed(link)` hears of new, changed and deleted ones
-    on the watching thread: be quick."""
+    on the watching thread: be quick. Of our own it hears when they are deleted, and after a loss."""
 
     def __init__(self, changed: Callable[[Link], None] = lambda _: None) -> None:
         self._changed = changed
         self._listener = NetlinkListener(NETLINK_ROUTE, [RTNLGRP_LINK])
+        self._listener.ignore_where(bpf.half_is(_KIND_OFFSET, RTM_NEWLINK), bpf.word_has(_INDEX_OFFSET, link.CHOSEN_INDEX_BITS))
         self._reader = NetlinkSocket(NETLINK_ROUTE)
         self._sequence = itertools.count(1)
         self._lock = threading.Lock()

@@ -17,11 +17,11 @@ import os
 import socket
 import struct
 import threading
-from array import array
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.errors import DeadlineExceeded, KernelError
+from agent.kernel import bpf
 from agent.killpoint import reach
 
 NETLINK_ROUTE = 0
@@ -40,9 +40,8 @@ _NLM_F_ACK_TLVS, _NLM_F_CAPPED = 0x200, 0x100
 _NLMSGERR_ATTR_MSG = 1
 
 _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 1, 10, 11
-_SO_ATTACH_FILTER, _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 26, 32, 33
-_BPF_LOAD_WORD, _BPF_JUMP_IF_EQUAL, _BPF_RETURN = 0x20, 0x15, 0x06
-_PORT_OFFSET, _WHOLE = 12, 0xFFFFFFFF
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_PORT_OFFSET = 12
 _DUMP_TRIES = 10
 
 _HEADER = struct.Struct("=IHHII")
@@ -277,21 +276,11 @@ class NetlinkListener:
 
     def ignore_requests_of(self, port: int) -> None:
         """Announcements of what that socket asked for are dropped by the kernel: nobody is woken for them."""
-        compared = int.from_bytes(struct.pack("=I", port), "big")  # a filter loads words as if from the wire
-        program = array(
-            "B",
-            b"".join(
-                struct.pack("=HBBI", *instruction)
-                for instruction in (
-                    (_BPF_LOAD_WORD, 0, 0, _PORT_OFFSET),
-                    (_BPF_JUMP_IF_EQUAL, 0, 1, compared),
-                    (_BPF_RETURN, 0, 0, 0),
-                    (_BPF_RETURN, 0, 0, _WHOLE),
-                )
-            ),
-        )
-        address, size = program.buffer_info()
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", size // 8, address))
+        self.ignore_where(bpf.word_is(_PORT_OFFSET, port))
+
+    def ignore_where(self, *tests: bpf.Test) -> None:
+        """Announcements for which all tests hold are dropped by the kernel. Replaces what was said before."""
+        bpf.drop_where(self._socket, *tests)
 
     def send(self, message: bytes) -> None:
         """A request through the subscribed socket; its answer is delivered like the announcements."""

@@ -4,9 +4,9 @@ One directory per pod with one file per kind; on each file the namespace is moun
 hidden name and renamed when complete (mounts move along), so its presence alone says that nothing is missing; what
 a crash leaves has the hidden name, and the next `create` of that pod or `remove_half_made` takes it away.
 
-A thread that unshared must never serve again, so each creation has a thread of its own: 0.8 ms per pod, against 0.6
-for one thread that sets itself back with setns, and in return no failure can leave a worker inside a pod. The root
-is a tmpfs, because creating mount points on a disk would cost more than the namespaces.
+A thread that unshares sets itself back, or the process ends (`_return_to`): none may serve from inside a pod. The
+main thread never does, because /proc/self shows its namespaces to all others. The root is a tmpfs, because creating
+mount points on a disk would cost more than the namespaces.
 It is private: mount namespaces that exist keep seeing nothing of it, and those cloned later lose their copies
 when we unlink the file (the kernel detaches every mount on it), so removal is immediate whoever else runs.
 """
@@ -22,7 +22,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,18 +48,22 @@ def ensure_root(root: Path) -> None:
     mount.ensure_tmpfs(root, data="mode=0711,size=16m")
 
 
-def create(directory: Path, *, kinds: Sequence[str] = ("net", "uts", "ipc"), hostname: str = "") -> None:
-    """Namespaces at `directory`/KIND, the network one with lo up. What exists already, complete, is kept."""
+def create(directory: Path, *, kinds: Sequence[str] = ("net", "uts", "ipc"), hostname: str = "") -> bool:
+    """Namespaces at `directory`/KIND, the network one with lo up. What exists already, complete, is kept; True if not."""
     if _is_complete(directory, kinds):
-        return
+        return False
     half_made = _half_made_name(directory)
     remove(half_made)
     remove(directory)
     half_made.mkdir(mode=0o711, parents=True)
-    _in_fresh_thread(lambda: _unshare_and_pin(half_made, kinds, hostname))
+    if threading.current_thread() is threading.main_thread():
+        _on_another_thread(lambda: _unshare_and_pin(half_made, kinds, hostname))
+    else:
+        _unshare_and_pin(half_made, kinds, hostname)
     reach(f"rename before {half_made} {directory}")
     half_made.rename(directory)
     reach(f"rename after {half_made} {directory}")
+    return True
 
 
 def remove(directory: Path) -> None:
@@ -128,22 +132,27 @@ def entered(fd: int) -> Iterator[None]:
 
     A thread that cannot return would do the node's work in a pod's namespace: the process ends instead.
     """
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with _coming_back(("net",)):
         libc.setns(fd, libc.CLONE_NEWNET)
-        try:
-            yield
-        finally:
-            _return_to(home)
-    finally:
-        os.close(home)
+        yield
 
 
-def _return_to(home: int) -> None:
+@contextmanager
+def _coming_back(kinds: Sequence[str]) -> Iterator[None]:
+    """Whatever happens inside, the thread is in its own namespaces of these kinds afterwards."""
+    with ExitStack() as stack:
+        for kind in kinds:
+            home = os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, home)
+            stack.callback(_return_to, home, kind)
+        yield
+
+
+def _return_to(home: int, kind: str) -> None:
     try:
-        libc.setns(home, libc.CLONE_NEWNET)
+        libc.setns(home, libc.NAMESPACE_KINDS[kind])
     except KernelError as error:
-        sys.stderr.write(f"podwright: a thread cannot leave a pod's network namespace, giving up: {error}\n")
+        sys.stderr.write(f"podwright: a thread cannot leave a pod's {kind} namespace, giving up: {error}\n")
         sys.stderr.flush()
         os.abort()
 
@@ -160,7 +169,7 @@ def _is_complete(directory: Path, kinds: Sequence[str]) -> bool:
         return False
 
 
-def _in_fresh_thread(action: Callable[[], None]) -> None:
+def _on_another_thread(action: Callable[[], None]) -> None:
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -180,14 +189,15 @@ def _unshare_and_pin(directory: Path, kinds: Sequence[str], hostname: str) -> No
     flags = 0
     for kind in kinds:
         flags |= libc.NAMESPACE_KINDS[kind]
-    libc.unshare(flags)
-    if hostname and "uts" in kinds:
-        libc.sethostname(hostname)
-    if "net" in kinds:
-        _bring_loopback_up()
-    for kind in kinds:
-        (directory / kind).touch(mode=0o444)
-        libc.mount(f"/proc/thread-self/ns/{kind}", str(directory / kind), "", libc.MS_BIND)
+    with _coming_back(kinds):
+        libc.unshare(flags)
+        if hostname and "uts" in kinds:
+            libc.sethostname(hostname)
+        if "net" in kinds:
+            _bring_loopback_up()
+        for kind in kinds:
+            (directory / kind).touch(mode=0o444)
+            libc.mount(f"/proc/thread-self/ns/{kind}", str(directory / kind), "", libc.MS_BIND)
 
 
 def _bring_loopback_up() -> None:

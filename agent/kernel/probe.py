@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from functools import partial
 from typing import TypeVar
 
 from agent.errors import PodwrightError
@@ -46,7 +47,7 @@ def in_scratch_namespace(action: Callable[[], _T]) -> _T:
 def links(kinds: Iterable[str]) -> Mapping[str, str]:
     """Whether links of these kinds can be made."""
     wanted = tuple(kinds)
-    return in_scratch_namespace(lambda: {kind: _refusal(lambda kind=kind: _make_link(kind)) for kind in wanted})
+    return in_scratch_namespace(lambda: {kind: _refusal(partial(_make_link, kind)) for kind in wanted})
 
 
 def _make_link(kind: str) -> None:
@@ -69,7 +70,7 @@ def _shape_loopback() -> None:
 
 def rulesets(wanted: Mapping[str, tuple[Ruleset, tuple[Chain, ...]]]) -> Mapping[str, str]:
     """Whether the kernel takes each of them, with chains beside it. Every one has a namespace of its own."""
-    return {name: in_scratch_namespace(lambda one=one: _refusal(lambda: _commit(*one))) for name, one in wanted.items()}
+    return {name: in_scratch_namespace(partial(_refusal, partial(_commit, *one))) for name, one in wanted.items()}
 
 
 def _commit(ruleset: Ruleset, chains: tuple[Chain, ...]) -> None:

@@ -100,9 +100,8 @@ def attach(node: NodeNetwork, attachment: Attachment, *, netns_fd: int, bridge_i
     )
     is_port = node.mode is Mode.BRIDGE
     settle = link.configure(index, ipv4=_HOST_IPV4, link_local=False, is_port=is_port)
-    reach = _bridge_reach(attachment, bridge_index) if is_port else _routed_reach(attachment)
     return PodChange(
-        host=(create, settle, *bandwidth.ensure(attachment, alias(attachment)), link.set_up(index), *reach),
+        host=(create, settle, *bandwidth.ensure(attachment, alias(attachment)), link.set_up(index), *reach(node, attachment, bridge_index)),
         pod_settings=_pod_settings(attachment),
         pod=_pod_side(node, attachment, pod_index),
         seal=(link.configure(index, alias=alias(attachment)),),
@@ -141,6 +140,19 @@ def _pod_side(node: NodeNetwork, attachment: Attachment, index: int) -> tuple[Re
             requests.append(route.add_route(host_prefix(gateway), index))
         requests.append(route.add_route(_DEFAULT[address.version], index, gateway=gateway))
     return tuple(requests)
+
+
+def repair(node: NodeNetwork, attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]:
+    """The node's side of a host veth that stands but was taken down, or off the bridge. Everything here is idempotent."""
+    index = attachment.host_ifindex
+    is_port = node.mode is Mode.BRIDGE
+    port = (link.set_master(index, bridge_index), link.configure(index, link_local=False, is_port=True)) if is_port else ()
+    return (*port, link.set_up(index), *reach(node, attachment, bridge_index))
+
+
+def reach(node: NodeNetwork, attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]:
+    """How the node finds the pod behind a host veth that is up."""
+    return _bridge_reach(attachment, bridge_index) if node.mode is Mode.BRIDGE else _routed_reach(attachment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Other tools' firewalls: which of them drop pods' packets on the way through the node, and the cure.
 
 Every base chain on the forward hook is asked, whoever made it: an accept in one ends only that one, a drop in any is
-the end. What such a chain would do with a pod's first packet, out and in, is judged without sending it
-(kernel/nft/judge.py), so an accept that is there already counts, whoever put it there. iptables-legacy has no
+the end. What such a chain would do with the first packet from a pod to the outside, and from there to a host port, is
+judged without sending it (kernel/nft/judge.py), so an accept that is there counts, whoever put it there. iptables-legacy has no
 listing over netlink: its rules are read as `iptables-legacy -S` prints them, and only policy and plain accepts count.
 """
 
@@ -44,8 +44,8 @@ class Obstacle:
     is_outbound: bool
 
     def __str__(self) -> str:
-        way = "from pods" if self.is_outbound else "to pods"
-        owner = {ForeignFirewall.NONE: "another tool's firewall"}.get(self.tool, self.tool.value)
+        way = "that pods send to the outside" if self.is_outbound else "from outside to host ports"
+        owner = self.tool.value or "another tool"
         return f"{owner} drops IPv{self.family} packets {way}: {self.where}"
 
 
@@ -70,7 +70,7 @@ def _obstacles_of(content: TableContent, chain: ChainState, path: Path) -> Itera
 def _packet(path: Path, family: int, *, is_outbound: bool) -> Packet:
     pod, elsewhere = (path.pod_device, _POD[family]), (path.uplink, _ELSEWHERE[family])
     (iifname, source), (oifname, destination) = (pod, elsewhere) if is_outbound else (elsewhere, pod)
-    return Packet(iifname, oifname, source, destination)
+    return Packet(iifname, oifname, source, destination, is_translated=not is_outbound)
 
 
 def is_foreign(table: Table) -> bool:

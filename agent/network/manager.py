@@ -26,20 +26,16 @@ from agent.config import Mode
 from agent.errors import AlreadyExists, InvalidObject, KernelError, NotFound, PodwrightError
 from agent.kernel import conntrack, link, netns
 from agent.kernel.host import Host
-from agent.network import alter, bandwidth, datapath, hostports, node, reconcile
+from agent.network import alter, bandwidth, datapath, hostports, node, reconcile, repair
 from agent.network.address_range import RangeUsage
 from agent.network.hostports import HostPorts
 from agent.network.ipam import Ipam
 from agent.network.node import NodeNetwork
-from agent.network.request import AttachRequest, AttachResult, InterfaceAddress
+from agent.network.request import AttachRequest, AttachResult, result
 from agent.network.tables import Tables
 from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, NetnsIdentity, Protocol
 from agent.objects.meta import IPAddress, ObjectMeta
 from agent.store.base import Store
-
-_FIRST_IFINDEX = 0x100000
-"""Far above what the kernel counts up to, so that the indexes we choose are free."""
-_LAST_IFINDEX = 0x3FFFFFFE
 
 
 class NetworkManager:
@@ -55,7 +51,7 @@ class NetworkManager:
         self._lost: set[str] = set()
         self._busy: set[AttachmentKey] = set()
         self._free = threading.Condition(self._lock)
-        self._next_index = _FIRST_IFINDEX
+        self._next_index = link.FIRST_CHOSEN_INDEX
         self._bridge_index = 0
         self._cleaners = ThreadPoolExecutor(1, thread_name_prefix="conntrack")
 
@@ -74,6 +70,8 @@ class NetworkManager:
             logger.info("removing leftover link {} ({})", leftover.name, leftover.alias or "no alias")
             self._host.remove_link(leftover.index)
         self._lost = {attachment.metadata.name for attachment in recovery.dead}
+        repair.ensure_reach(self._host, self.network, recovery.alive, self._bridge_index)
+        self._cleaners.submit(repair.forget_strangers, self.network, self._is_held)
         alter.settle_limits(self._host, recovery.alive)
         self.resize(self.network.mtu)
         logger.info("network {} is up: {}", self.network.mode, recovery)
@@ -90,6 +88,10 @@ class NetworkManager:
             raise AlreadyExists(f"link {self.network.bridge} exists and is no bridge", hint="choose another name with network.bridge")
         self._bridge_index = bridge.index
         self._host.apply(datapath.bridge_addresses(self.network, bridge.index))
+
+    def _is_held(self, address: IPAddress) -> bool:
+        with self._lock:
+            return self._ipam.owner_of(address) is not None
 
     def _take_over(self, attachment: Attachment) -> None:
         """Two records that claim one address or port are a fault of ours: the pods live, so both stay, and it is told."""
@@ -130,7 +132,8 @@ class NetworkManager:
         return attachment
 
     def rebuild(self, key: AttachmentKey, path: str) -> Attachment:
-        """Make a lost interface again in the namespace at `path`, with the addresses and ports it has."""
+        """Make a lost interface again in the namespace at `path`, with the addresses and ports it has. Of the old one its
+        host veth may be left for a moment: a namespace that nobody holds any more takes its time to die."""
         with ExitStack() as stack:
             fd = netns.open_network(path)
             stack.callback(os.close, fd)
@@ -145,6 +148,7 @@ class NetworkManager:
                 host_ifindex=index,
                 mtu=self.network.mtu,
             )
+            self._remove_links(self._attachments[key])
             saved = self._store.update_soon(attachment)
             self._build(attachment, fd, undo)
             saved.result()
@@ -196,7 +200,7 @@ class NetworkManager:
 
     def _take_index(self) -> int:
         index = self._next_index
-        self._next_index = index + 2 if index + 2 < _LAST_IFINDEX else _FIRST_IFINDEX
+        self._next_index = index + 2 if index + 2 < link.LAST_CHOSEN_INDEX else link.FIRST_CHOSEN_INDEX
         return index
 
     def _build(self, attachment: Attachment, fd: int, undo: ExitStack) -> None:
@@ -364,23 +368,6 @@ class NetworkManager:
             with self._free:
                 self._busy.discard(key)
                 self._free.notify_all()
-
-
-def result(network: NodeNetwork, attachment: Attachment) -> AttachResult:
-    is_bridge = network.mode is Mode.BRIDGE
-    return AttachResult(
-        ifname=attachment.ifname,
-        mac=attachment.mac,
-        mtu=attachment.mtu,
-        netns=attachment.netns.path,
-        host_ifname=attachment.host_ifname,
-        host_mac=datapath.host_mac(network, attachment.attachment_key),
-        bridge=network.bridge if is_bridge else "",
-        bridge_mac=network.bridge_mac if is_bridge else "",
-        addresses=tuple(
-            InterfaceAddress(address, address.max_prefixlen, network.gateway(address.version, address)) for address in attachment.addresses
-        ),
-    )
 
 
 def _explained(error: KernelError, attachment: Attachment) -> PodwrightError:

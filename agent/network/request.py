@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.objects.attachment import AttachmentKey, Bandwidth, PodReference, PortMapping
+from agent.config import Mode
+from agent.network import datapath
+from agent.network.node import NodeNetwork
+from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, PodReference, PortMapping
 from agent.objects.meta import IPAddress, IPNetwork
 
 
@@ -50,3 +53,20 @@ class Readiness:
 
     problems: tuple[str, ...] = ()
     limits_existing_pods: bool = False
+
+
+def result(network: NodeNetwork, attachment: Attachment) -> AttachResult:
+    is_bridge = network.mode is Mode.BRIDGE
+    return AttachResult(
+        ifname=attachment.ifname,
+        mac=attachment.mac,
+        mtu=attachment.mtu,
+        netns=attachment.netns.path,
+        host_ifname=attachment.host_ifname,
+        host_mac=datapath.host_mac(network, attachment.attachment_key),
+        bridge=network.bridge if is_bridge else "",
+        bridge_mac=network.bridge_mac if is_bridge else "",
+        addresses=tuple(
+            InterfaceAddress(address, address.max_prefixlen, network.gateway(address.version, address)) for address in attachment.addresses
+        ),
+    )

@@ -147,15 +147,16 @@ class SandboxManager:
     def _ensure(self, pod: Pod) -> tuple[IPAddress, ...]:
         uid = pod.metadata.uid
         self._cgroups.ensure_(_cgroup_name(uid), resources.limits(pod))
-        netns.create(self._node.namespaces_dir / uid, kinds=_kinds(pod), hostname=files.hostname_of(pod))
-        attachment = None if pod.spec.host_network else self._ensure_attached(pod)
+        is_new = netns.create(self._node.namespaces_dir / uid, kinds=_kinds(pod), hostname=files.hostname_of(pod))
+        attachment = None if pod.spec.host_network else self._ensure_attached(pod, is_new)
         return status.addresses_of(attachment, pod, self._node.addresses)
 
-    def _ensure_attached(self, pod: Pod) -> Attachment:
-        """A new interface, or the one that stands; one that was lost is made again with the addresses it had."""
+    def _ensure_attached(self, pod: Pod, is_new: bool) -> Attachment:
+        """A new interface, or the one that stands; one that was lost is made again with the addresses it had. It is lost
+        with its namespace, even though its host veth is still there for a moment."""
         key = self._attachment_key(pod.metadata.uid)
         held = self._network.get(key)
-        if held is not None and self._network.is_standing(held):
+        if held is not None and self._network.is_standing(held) and not is_new:
             self._network.limit(key, bandwidth_of(pod.metadata.annotations))
             return held
         path = str(self._node.namespaces_dir / pod.metadata.uid / "net")

@@ -14,19 +14,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from agent import config
+from agent import config, daemon
 from agent.config import Config, Mode
 from agent.kernel import cgroup, mount, neigh, route
 from agent.kernel.cgroup import Cgroups
 from agent.kernel.host import Host
 from agent.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket
 from agent.kernel.nft import Nft
-from agent.kernel.nft.datatypes import Scalar
 from agent.kernel.nft.transaction import Dialect
-from agent.network import datapath, facts, firewall, forwarding, node, uplink
+from agent.network import datapath, firewall, forwarding, node
 from agent.network.firewall.tables import BRIDGE, INET, NETDEV
 from agent.network.node import POD_LINK_PREFIX, NodeNetwork
-from agent.network.uplink import Ours
 from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.encode import from_record
 from agent.objects.meta import IPAddress, Object
@@ -86,7 +84,7 @@ class Node:
     def violations(self, containers: Iterable[AttachmentKey] = (), *, optional: Iterable[AttachmentKey] = ()) -> list[str]:
         """`containers`: the attachments that runtimes were told of; `optional`: may be there, or not at all."""
         records, network = self.records(), self._network()
-        checks: tuple[Iterator[str], ...] = (
+        checks = (
             _pods(records),
             _attachments(records, network, {*containers}, {*optional}),
             self._sandboxes(records),
@@ -114,21 +112,13 @@ class Node:
 
     def _network(self) -> NodeNetwork:
         """As the daemon makes it of configuration and node."""
-        seen = facts.read(self._host)
-        ours = Ours(bridge=self.config.network.bridge, protocols=frozenset({route.RTPROT_PODWRIGHT}))
-        families = sorted({cidr.version for cidr in self.config.network.pod_cidrs})
-        return node.from_config(
-            self.config,
-            mtu=uplink.mtu(seen, families, ours),
-            node_ips=uplink.node_addresses(seen, families, ours),
-            drop_foreign_forward=forwarding.turned_on(Path(self.config.run_dir), families),
-        )
+        return daemon._node_network(self.config, self._host, self.config.network.mode)
 
     def _sandboxes(self, records: Records) -> Iterator[str]:
         uids = {pod.metadata.uid for pod in records.pods}
         root, pods_dir = self.config.namespaces_dir, Path(self.config.state_dir, "pods")
         yield from _difference("namespace directory", uids, _names(root))
-        yield from _difference("pod directory", uids, _names(pods_dir))
+        yield from _difference("pod directory", _names(pods_dir) & uids, _names(pods_dir))  # made when it is needed
         yield from _difference("cgroup", {f"pod{uid}" for uid in uids}, self._cgroups.list_())
         pins = {str(root / pod.metadata.uid / kind) for pod in records.pods for kind in _kinds(pod)}
         below = (f"{root}/", f"{pods_dir}/")
@@ -141,7 +131,9 @@ class Node:
         if network.mode is Mode.BRIDGE and (bridge is None or not bridge.is_up or bridge.alias != datapath.BRIDGE_ALIAS):
             yield f"bridge {network.bridge} is {bridge}"
         master = bridge.index if network.mode is Mode.BRIDGE and bridge else 0
-        wanted = {(a.host_ifname, a.host_ifindex, datapath.alias(a), master, a.mtu, True) for a in records.attachments}
+        wanted: set[tuple[object, ...]] = {
+            (a.host_ifname, a.host_ifindex, datapath.alias(a), master, a.mtu, True) for a in records.attachments
+        }
         found = [each for name, each in links.items() if name.startswith(POD_LINK_PREFIX)]
         yield from _difference("link", wanted, {(f.name, f.index, f.alias, f.master, f.mtu, f.is_up) for f in found})
 
@@ -162,16 +154,16 @@ class Node:
 
     def _firewall(self, records: Records, network: NodeNetwork) -> Iterator[str]:
         skeleton = firewall.skeleton(network)
-        pods = [element for a in records.attachments for element in firewall.elements(network, a)]
+        wanted = [*skeleton.elements, *firewall.foreign_elements(network.foreign)]
+        wanted += (element for a in records.attachments for element in firewall.elements(network, a))
         chains = [*skeleton.chains, *(chain for a in records.attachments for chain in firewall.device_chains(network, a))]
         tables = {state.table for state in self._nft.list_tables()} & {INET, BRIDGE, NETDEV}
         yield from _difference("table", {*skeleton.tables}, tables)
         for table in tables:
             yield from _difference(f"chain in {table}", {c.name for c in chains if c.table == table}, self._nft.list_chains(table))
         for a_set in skeleton.sets:
-            wanted = {(e.key, e.data) for e in (*skeleton.elements, *pods) if e.set == a_set}
-            found: set[tuple[tuple[Scalar, ...], object]] = {(e.key, e.data) for e in self._nft.list_elements(a_set)}
-            yield from _difference(f"element of {a_set}", wanted, found)
+            found = {(e.key, e.data) for e in self._nft.list_elements(a_set)}
+            yield from _difference(f"element of {a_set}", {(e.key, e.data) for e in wanted if e.set == a_set}, found)
 
 
 @contextmanager

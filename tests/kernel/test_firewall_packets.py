@@ -29,7 +29,7 @@ from tests.unit.network_firewall.pods import node, pod
 
 pytestmark = [pytest.mark.kernel, pytest.mark.needs("ip", "bridge")]
 
-NODE = {4: IPv4Address("10.73.0.1"), 6: IPv6Address("fd73::1")}
+NODE: dict[int, frames.Address] = {4: IPv4Address("10.73.0.1"), 6: IPv6Address("fd73::1")}
 LOCALHOST = IPv4Address("127.0.0.1")
 PORT, HOST_PORT, POD_PORT = 9999, 8080, 80
 BRIDGE_MAC = "0a:58:0a:49:00:01"

@@ -38,7 +38,9 @@ def node_address(machine: Machine) -> Iterator[Finding]:
             yield from _judge(machine, address, here[address])
     for family in machine.families:
         if not any(address.version == family for address in chosen):
-            yield warn(f"the node has no IPv{family} address that others could use", f"give the uplink one, or leave IPv{family} out of podCIDRs")
+            yield warn(
+                f"the node has no IPv{family} address that others could use", f"give the uplink one, or leave IPv{family} out of podCIDRs"
+            )
 
 
 def _judge(machine: Machine, address: IPAddress, fact: AddressFact) -> Iterator[Finding]:

@@ -75,7 +75,9 @@ def nftables(machine: Machine) -> Iterator[Finding]:
     for mode, refusal in refused.items():
         if refusal:
             level = fail if mode == machine.mode.value else warn
-            yield level(f"the tables of network.mode {mode} are refused: {refusal}", "modprobe nf_tables nft_ct nft_nat nft_masq nft_fib_inet")
+            yield level(
+                f"the tables of network.mode {mode} are refused: {refusal}", "modprobe nf_tables nft_ct nft_nat nft_masq nft_fib_inet"
+            )
     if not any(refused.values()):
         yield ok("the kernel takes the tables of both network modes (inet, bridge, netdev; concatenated sets, maps, NAT)")
     if not probe.has_destroy():

@@ -71,7 +71,9 @@ def file_watches(machine: Machine) -> Iterator[Finding]:
     wanted = {"max_user_instances": _LEAST_INSTANCES, "max_user_watches": _LEAST_WATCHES}
     low = {name: least for name, least in wanted.items() if (machine.number(f"fs/inotify/{name}") or least) < least}
     for name, least in low.items():
-        message = f"fs.inotify.{name} is {machine.number(f'fs/inotify/{name}')}: programs of many pods share it and fail with EMFILE or ENOSPC"
+        message = (
+            f"fs.inotify.{name} is {machine.number(f'fs/inotify/{name}')}: programs of many pods share it and fail with EMFILE or ENOSPC"
+        )
         yield warn(message, f"sysctl -w fs.inotify.{name}={least}")
     if not low:
         yield ok("inotify limits suit many pods")

@@ -25,7 +25,6 @@ from agent.network import facts, node, uplink
 from agent.network.node import POD_LINK_PREFIX
 from agent.network.uplink import LinkFact, NodeFacts, Ours
 
-
 ATTACHMENTS = collection_path("podwright.io/v1", "attachments")
 
 

@@ -29,7 +29,9 @@ def _small(machine: Machine, wanted: int) -> Iterator[Finding]:
 
 def _large(wanted: int, outside: int) -> Iterator[Finding]:
     if wanted > outside:
-        yield warn(f"network.mtu {wanted} is above the uplink's {outside}: every large packet needs path-MTU discovery", f"network.mtu: {outside}")
+        yield warn(
+            f"network.mtu {wanted} is above the uplink's {outside}: every large packet needs path-MTU discovery", f"network.mtu: {outside}"
+        )
 
 
 def _uneven(machine: Machine, wanted: int) -> Iterator[Finding]:

@@ -32,10 +32,9 @@ def ports(machine: Machine) -> Iterator[Finding]:
     listening = list(listeners(machine))
     taken = [(pod, port, one) for pod, port in wanted for one in listening if _collide(port, one)]
     for pod, port, one in taken:
-        yield warn(
-            f"{port.get('protocol', 'TCP')} {port['hostPort']} of pod {pod} is also listened on by {_program(machine, one)}: it hears nobody",
-            "stop that program, or give the pod another hostPort",
-        )
+        name = f"{port.get('protocol', 'TCP')} {port['hostPort']}"
+        message = f"{name} of pod {pod} is also listened on by {_program(machine, one)}, which hears nobody"
+        yield warn(message, "stop that program, or give the pod another hostPort")
     if not taken:
         yield ok(f"{len(wanted)} in use, none of them by a program of the node too")
 
@@ -60,7 +59,7 @@ def _address(text: str) -> IPAddress:
 def _collide(port: dict[str, object], one: Listener) -> bool:
     if (port.get("protocol", "TCP"), port["hostPort"]) != (one.protocol, one.port) or one.address.is_loopback:
         return False
-    wanted = ip_address(str(port.get("hostIP") or "0.0.0.0"))
+    wanted = ip_address(str(port.get("hostIP") or "::"))
     return wanted.is_unspecified or one.address.is_unspecified or wanted == _plain(one.address)
 
 

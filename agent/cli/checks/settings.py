@@ -19,7 +19,7 @@ _DEFAULT_V6 = ip_network("::/0")
 def forwarding(machine: Machine) -> Iterator[Finding]:
     off = [name for family, name in _FORWARDING.items() if family in machine.families and machine.number(name) == 0]
     if 4 in machine.families and machine.number(_FORWARDING[4]) == 1:
-        devices = (found.name for found in (*machine.uplinks, *machine.our_devices))
+        devices = [*(found.name for found in machine.uplinks), *(found.name for found in machine.our_devices)]
         off += [name for device in devices if machine.number(name := f"net/ipv4/conf/{device}/forwarding") == 0]
     if not off:
         yield ok(f"on for {_families(machine)}")
@@ -48,7 +48,11 @@ def reverse_path(machine: Machine) -> Iterator[Finding]:
         yield ok("no strict filter that could drop pods' packets")
         return
     names = ", ".join(strict[:3]) + (f" and {len(strict) - 3} more" if len(strict) > 3 else "")
-    loose = ["sysctl -w net.ipv4.conf.all.rp_filter=2"] if general == _STRICT else [_write(f"net/ipv4/conf/{n}/rp_filter", 2) for n in strict[:3]]
+    loose = (
+        ["sysctl -w net.ipv4.conf.all.rp_filter=2"]
+        if general == _STRICT
+        else [_write(f"net/ipv4/conf/{n}/rp_filter", 2) for n in strict[:3]]
+    )
     yield warn(f"strict on {names}: what comes by another device than its answer would take is dropped", "; ".join(loose))
 
 
@@ -56,7 +60,9 @@ def reverse_path(machine: Machine) -> Iterator[Finding]:
 def bridge_netfilter(machine: Machine) -> Iterator[Finding]:
     on = [name for name in ("iptables", "ip6tables") if machine.number(f"net/bridge/bridge-nf-call-{name}")]
     if on:
-        yield ok(f"on ({', '.join(f'bridge-nf-call-{name}' for name in on)}): other tools' rules see bridged frames too; pods work either way")
+        yield ok(
+            f"on ({', '.join(f'bridge-nf-call-{name}' for name in on)}): other tools' rules see bridged frames too; pods work either way"
+        )
     else:
         yield ok("off; pods work either way")
 

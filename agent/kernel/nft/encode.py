@@ -1,8 +1,8 @@
 """Objects to netlink messages.
 
 What the kernel forces: an anonymous set comes before the rule that uses it and is found by its number in the
-batch; an attribute is at most 64 KiB, so long lists of elements are cut; a hash set's interval is one element
-with a key and an end (concatenations) or two, the second flagged as the end and just behind it (single keys).
+batch; an attribute is at most 64 KiB, so long lists of elements are cut. An interval is one element with a key and
+a key end where keys are concatenated; where they are not it is two, the second flagged as the end and just behind it.
 The user data is what libnftables writes, so that `nft list` reads like what we print.
 """
 
@@ -206,7 +206,7 @@ def pad(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def set_head(a_set: Set) -> bytes:
     """What every message about elements of `a_set` starts with."""
     return named_set_head(a_set.table, a_set.name)

@@ -25,7 +25,7 @@ _Found = TypeVar("_Found")
 _TCP, _SYN = 6, 0x02
 _NF_FAMILY = {4: 2, 6: 10}
 _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
-_NEW_CONNECTION = 8
+_NEW_CONNECTION, _DESTINATION_NAT = 8, 32
 _NETWORK, _TRANSPORT = 1, 2
 _REGISTER_BYTES = 4
 _DEEPEST = 16
@@ -45,7 +45,7 @@ class _NoMatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """The first packet of a TCP connection on its way through the node."""
+    """The first packet of a TCP connection on its way through the node. `is_translated`: its destination was (DNAT)."""
 
     iifname: str
     oifname: str
@@ -53,6 +53,7 @@ class Packet:
     destination: IPAddress
     iif: int = 0
     oif: int = 0
+    is_translated: bool = False
     source_port: int = 40_000
     destination_port: int = 443
 
@@ -82,10 +83,10 @@ class Packet:
         }
         return _known(known, key)
 
-    @staticmethod
-    def connection(key: int) -> bytes:
+    def connection(self, key: int) -> bytes:
         """State, direction, status, mark."""
-        return _known({0: struct.pack("=I", _NEW_CONNECTION), 1: b"\0", 2: bytes(4), 3: bytes(4)}, key)
+        status = _DESTINATION_NAT if self.is_translated else 0
+        return _known({0: struct.pack("=I", _NEW_CONNECTION), 1: b"\0", 2: struct.pack("=I", status), 3: bytes(4)}, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.cli import doctor
-from agent.cli.doctor import Finding, Level
 from agent.cli.main import run
 
 
@@ -29,31 +26,6 @@ def test_the_way_out_is_named(arguments: list[str], tmp_path: Path, capsys: pyte
 def test_version_still_tells_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["version"]) == 0
     assert "agent    does not answer" in capsys.readouterr().out
-
-
-def test_doctor_finds_that_out_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["doctor"]) == 1
-    out = capsys.readouterr().out
-    assert "FAIL  agent" in out
-    assert "cure: start it" in out
-    assert "kernel" in out
-
-
-def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def broken() -> Iterator[Finding]:
-        raise ZeroDivisionError("oops")
-        yield
-
-    def fine() -> Iterator[Finding]:
-        yield Finding(Level.WARNING, "a little odd", "wait")
-
-    monkeypatch.setattr(doctor, "CHECKS", {"broken": broken, "fine": fine})
-    assert run(["doctor"]) == 1
-    assert capsys.readouterr().out == (
-        "FAIL  broken  the check itself failed: oops\nwarn  fine    a little odd\n              cure: wait\n"
-    )
-    assert run(["doctor", "--only", "fine"]) == 0
-    assert run(["doctor", "--only", "nothing"]) == 2
 
 
 def test_cni_install_and_uninstall(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

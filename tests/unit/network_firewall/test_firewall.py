@@ -95,7 +95,6 @@ def test_only_pods_are_masqueraded() -> None:
     assert all("@pods" in line or "@hairpins" in line for line in masquerading)
 
 
-@pytest.mark.parametrize("turned_on", [(), (4,), (6,), (4, 6)])
 @pytest.mark.parametrize("families", [(), (4,), (6,), (4, 6)])
 def test_foreign_traffic_is_dropped_for_the_families_that_the_agent_turned_forwarding_on_for(families: tuple[int, ...]) -> None:
     drops = [line for line in rules(node(drop_foreign_forward=families), "inet", "forward") if "@foreign_ok" in line]

@@ -1,0 +1,87 @@
+"""What a fresh agent puts right around pods that live: how the node finds them, and connections of others that do not.
+
+While no agent ran, anyone may have taken a host veth down or off the bridge, removed the bridge itself (its ports
+survive, alone and silent), or deleted neighbours and routes; and an agent that was killed in a detach leaves the
+neighbours and the tracked connections of a pod that is gone. What is found is compared with what is wanted; where
+all is well, which is nearly always, nothing is requested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from loguru import logger
+
+from agent.errors import PodwrightError
+from agent.kernel import conntrack, neigh, route
+from agent.kernel.host import Host
+from agent.kernel.link import Link
+from agent.kernel.neigh import Forwarding, Neighbour
+from agent.kernel.netlink import Request
+from agent.kernel.route import RTPROT_PODWRIGHT, Route
+from agent.network import datapath
+from agent.network.node import NodeNetwork
+from agent.objects.attachment import Attachment
+from agent.objects.meta import IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the kernel lists of the node's own namespace; only permanent neighbours and static forwarding."""
+
+    links: Sequence[Link]
+    neighbours: Sequence[Neighbour]
+    forwarding: Sequence[Forwarding]
+    routes: Sequence[Route]
+
+
+def ensure_reach(host: Host, node: NodeNetwork, attachments: Sequence[Attachment], bridge_index: int) -> None:
+    seen = Seen(host.list_links(), host.list_neighbours(), host.list_forwarding(), host.list_routes())
+    requests = plan(node, attachments, seen, bridge_index)
+    if requests:
+        logger.info("repairing how pods are found: {}", "; ".join(map(str, requests)))
+        host.apply(requests)
+
+
+def forget_strangers(node: NodeNetwork, is_held: Callable[[IPAddress], bool]) -> None:
+    """Connections of pod addresses that nobody holds would meet their next holder."""
+    gateways = {gateway for gateway, _ in node.gateways}
+
+    def is_gone(address: IPAddress) -> bool:
+        is_pods = any(address in cidr for cidr in node.pod_cidrs if cidr.version == address.version)
+        return is_pods and address not in gateways and not is_held(address)
+
+    try:
+        conntrack.flush_where(is_gone)
+    except (PodwrightError, OSError) as error:
+        logger.warning("cannot flush connections of pods that are gone: {}", error)
+
+
+def plan(node: NodeNetwork, attachments: Sequence[Attachment], seen: Seen, bridge_index: int = 0) -> tuple[Request, ...]:
+    """Pure. `attachments` are those whose host veth is there."""
+    links = {link.index: link for link in seen.links}
+    there = set(_there(seen))
+    requests: list[Request] = []
+    for attachment in attachments:
+        link = links[attachment.host_ifindex]
+        if link.master != bridge_index or not link.is_up:
+            requests += datapath.repair(node, attachment, bridge_index)
+        else:
+            requests += (each for each in datapath.reach(node, attachment, bridge_index) if each not in there)
+    return (*requests, *_stale(attachments, seen.neighbours, bridge_index))
+
+
+def _there(seen: Seen) -> Iterator[Request]:
+    """What is there, as the requests that would have made it: these are what is wanted, too."""
+    yield from (neigh.add_neighbour(each.index, each.address, each.mac) for each in seen.neighbours)
+    yield from (neigh.add_forwarding(each.port, each.mac) for each in seen.forwarding)
+    yield from (route.add_route(each.destination, each.index) for each in seen.routes if each.protocol == RTPROT_PODWRIGHT)
+
+
+def _stale(attachments: Iterable[Attachment], neighbours: Iterable[Neighbour], bridge_index: int) -> Iterator[Request]:
+    """Nothing but an agent makes permanent neighbours on its bridge; on host veths they go with the link."""
+    held = {address for attachment in attachments for address in attachment.addresses}
+    for each in neighbours:
+        if bridge_index and each.index == bridge_index and each.address not in held:
+            yield neigh.remove_neighbour(bridge_index, each.address)

@@ -1,0 +1,148 @@
+"""Bandwidth limits, measured: TCP through the real datapath, both modes, both families, both directions."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fresh import shell
+from tests.places import Pod, eventually, make_pods
+from tests.prober import NODE
+from tests.running import RunningAgent
+from tests.streams import measured, stream
+
+pytestmark = [pytest.mark.kernel, pytest.mark.needs("tc", "ip")]
+
+INGRESS = "kubernetes.io/ingress-bandwidth"
+NODE_SIDE = {4: "192.0.2.11", 6: "2001:db8::11"}
+PRECISION = 0.15
+FREE = 500
+"""Mbit/s that an unlimited pod gets on any machine: more than twice the highest limit here."""
+
+
+def manifest(name: str, **limits: str) -> str:
+    annotations = {f"kubernetes.io/{direction}-bandwidth": rate for direction, rate in limits.items()}
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "annotations": annotations},
+            "spec": {"containers": [{"name": "main", "image": "example/main:1"}]},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def pods(agent: RunningAgent) -> Iterator[dict[str, Pod]]:
+    """`a` receives slowly and sends fast, `b` the other way round, `free` and `changing` have no limit."""
+    manifests = [manifest("a", ingress="20M", egress="200M"), manifest("b", ingress="200M", egress="20M"), manifest("free"), manifest("changing")]
+    found = make_pods(agent, *manifests)
+    yield {pod.name: pod for pod in found}
+
+
+family = pytest.mark.parametrize("family", [4, 6])
+limits = pytest.mark.parametrize(("name", "ingress", "egress"), [("a", 20, 200), ("b", 200, 20)])
+
+
+@family
+@limits
+def test_towards_the_pod(pods: dict[str, Pod], name: str, ingress: float, egress: float, family: int) -> None:
+    pod = pods[name]
+    assert measured(NODE, pod.place, pod.addresses[family]) == pytest.approx(ingress, rel=PRECISION)
+
+
+@family
+@limits
+def test_from_the_pod(pods: dict[str, Pod], name: str, ingress: float, egress: float, family: int) -> None:
+    assert measured(pods[name].place, NODE, NODE_SIDE[family]) == pytest.approx(egress, rel=PRECISION)
+
+
+@family
+def test_between_two_limited_pods_the_lower_limit_counts(pods: dict[str, Pod], family: int) -> None:
+    assert measured(pods["a"].place, pods["b"].place, pods["b"].addresses[family]) == pytest.approx(200, rel=PRECISION)
+    assert measured(pods["b"].place, pods["a"].place, pods["a"].addresses[family]) == pytest.approx(20, rel=PRECISION)
+
+
+@family
+def test_a_neighbour_without_limit_is_not_slowed_by_a_limited_pod_at_its_limit(pods: dict[str, Pod], family: int) -> None:
+    a, free = pods["a"], pods["free"]
+    with stream(NODE, a.place, a.addresses[family], 5202) as held:
+        before = held.sample()
+        assert measured(NODE, free.place, free.addresses[family]) > FREE
+        assert measured(free.place, NODE, NODE_SIDE[family]) > FREE
+        after = held.sample()
+    assert before.rate_until(after) == pytest.approx(20, rel=PRECISION)
+
+
+def shaping_links() -> list[str]:
+    return [word.split("@")[0] for word in shell("ip -br link show type ifb").split() if word.startswith("pwi")]
+
+
+def test_each_limited_sender_has_a_shaping_link_that_names_it(pods: dict[str, Pod]) -> None:
+    assert sorted(shaping_links()) == sorted(pods[name].host_link.replace("pwv", "pwi") for name in "ab")
+    for name in "ab":
+        found = json.loads(shell(f"ip -j -d link show {pods[name].host_link.replace('pwv', 'pwi')}"))[0]
+        assert found["ifalias"].endswith(f"pod default/{name}")
+        assert found["mtu"] == 1500
+
+
+def annotate(agent: RunningAgent, pod: str, direction: str, rate: str) -> None:
+    """An empty rate takes the limit away."""
+    key = f"kubernetes.io/{direction}-bandwidth"
+    agent.cli("annotate", "pod", pod, f"{key}={rate}" if rate else f"{key}-", "--overwrite")
+
+
+def towards(pod: Pod) -> str:
+    return shell(f"tc qdisc show dev {pod.host_link}")
+
+
+def sent_by(pod: Pod) -> str:
+    return shell(f"tc qdisc show dev {pod.host_link.replace('pwv', 'pwi')}", check=False)
+
+
+def test_limits_follow_the_annotations_of_a_living_pod(agent: RunningAgent, pods: dict[str, Pod]) -> None:
+    pod = pods["changing"]
+    with stream(pod.place, NODE, NODE_SIDE[4], 5204) as living:
+        annotate(agent, "changing", "ingress", "30M")
+        annotate(agent, "changing", "egress", "50M")
+        eventually(lambda: "rate 30Mbit" in towards(pod) and "rate 50Mbit" in sent_by(pod))
+        time.sleep(0.5)
+        assert living.megabits_per_second() == pytest.approx(50, rel=PRECISION)
+        annotate(agent, "changing", "egress", "100M")
+        eventually(lambda: "rate 100Mbit" in sent_by(pod))
+        time.sleep(0.2)
+        assert living.megabits_per_second() == pytest.approx(100, rel=PRECISION)
+        annotate(agent, "changing", "ingress", "")
+        annotate(agent, "changing", "egress", "")
+        eventually(lambda: "tbf" not in towards(pod) and pod.host_link.replace("pwv", "pwi") not in shaping_links())
+        assert living.megabits_per_second() > FREE
+
+
+def test_a_limit_that_cannot_be_is_refused_and_nothing_changes(agent: RunningAgent, pods: dict[str, Pod]) -> None:
+    before = towards(pods["a"])
+    answer = agent.cli("annotate", "pod", "a", f"{INGRESS}=999", "--overwrite", check=False)
+    assert "999 bit/s is out of range, write 1k to 1P" in answer
+    assert towards(pods["a"]) == before
+
+
+def test_a_restarted_agent_puts_back_what_is_missing_and_removes_what_is_nobodys(agent: RunningAgent, pods: dict[str, Pod]) -> None:
+    a, free = pods["a"], pods["free"]
+    agent.kill()
+    shell(f"tc qdisc del dev {a.host_link} root && ip link del {a.host_link.replace('pwv', 'pwi')}")
+    shell(f"tc qdisc replace dev {free.host_link} root tbf rate 1mbit burst 20k latency 25ms")
+    shell("ip link add pwidead00000000 type ifb")
+    agent.start()
+    assert "rate 20Mbit" in towards(a)
+    assert "rate 200Mbit" in sent_by(a)
+    assert "tbf" not in towards(free)
+    assert "pwidead00000000" not in shaping_links()
+    assert measured(a.place, NODE, NODE_SIDE[4]) == pytest.approx(200, rel=PRECISION)
+
+
+def test_a_deleted_pod_leaves_no_shaping_link(agent: RunningAgent, pods: dict[str, Pod]) -> None:
+    agent.cli("delete", "pod", "b")
+    assert pods["b"].host_link.replace("pwv", "pwi") not in shaping_links()
+    assert "pwi" not in shell("nft list table netdev podwright").replace(pods["a"].host_link.replace("pwv", "pwi"), "")
