@@ -14,6 +14,7 @@ from agent.api.cni import CniService
 from agent.api.wire import ExecRequest, NodeUsage, PodUsage
 from agent.config import Config
 from agent.errors import Forbidden, NotFound
+from agent.network import traffic
 from agent.network.manager import NetworkManager
 from agent.objects.admit import admit
 from agent.objects.meta import Key, Object
@@ -35,6 +36,7 @@ class AgentBackend:
     ) -> None:
         self._config, self._store = config, store
         self._network, self._sandboxes, self._cni, self._sampler = network, sandboxes, cni, sampler
+        self._traffic = traffic.Meter()
 
     @property
     def store(self) -> Store:
@@ -108,6 +110,13 @@ class AgentBackend:
         for usage in self._network.usage():
             metrics.FREE_ADDRESSES.set(usage.free, str(usage.network))
         pods = [pod for pod in self._store.list("Pod")[0] if isinstance(pod, Pod)]
+        carried = self._traffic.total()
+        for direction, packets, size in (
+            ("from", carried.received_packets, carried.received_bytes),
+            ("to", carried.sent_packets, carried.sent_bytes),
+        ):
+            metrics.POD_PACKETS.set(packets, direction)
+            metrics.POD_BYTES.set(size, direction)
         metrics.PODS.replace(Counter(_state(pod) for pod in pods))
         return metrics.exposition()
 

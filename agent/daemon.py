@@ -113,6 +113,7 @@ def clear(config: Config) -> None:
             lambda: network_clear.clear(node.network, node.host, node.tables),
             lambda: foreign_accept.remove(foreign_accept.devices(config.network.bridge)),
             lambda: forwarding.restore(Path(config.run_dir)),
+            lambda: spool.remove(config.spool_dir),
         )
         teardown.run_all(steps)
     for file in config.database.parent.glob(config.database.name + "*"):

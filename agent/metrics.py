@@ -83,6 +83,12 @@ class Gauge(Metric):
             self._values[labels] = self._values.get(labels, 0.0) + by
 
 
+class Total(Gauge):
+    """Something that only grows and is counted elsewhere: set to what it is when somebody asks."""
+
+    type = "counter"
+
+
 class Histogram(Metric):
     """Bucket counts are kept apart and summed up only when they are read."""
 
@@ -156,6 +162,8 @@ FIREWALL_REPAIRS = Counter("firewall_repairs_total", "Times another program chan
 STORE_COMMITS = Counter("store_commits_total", "Transactions made durable.")
 STORE_COMMIT_SECONDS = Histogram("store_commit_seconds", "Time of one durable transaction.")
 FREE_ADDRESSES = Gauge("free_addresses", "Pod addresses not leased.", ("cidr",))
+POD_PACKETS = Total("pod_packets_total", "Packets that pods sent (from) and got (to).", ("direction",))
+POD_BYTES = Total("pod_bytes_total", "Bytes that pods sent (from) and got (to), headers included.", ("direction",))
 PODS = Gauge("pods", "Pods of this node by what `get pods` shows as their state.", ("state",))
 
 _METRICS: tuple[Metric, ...] = (
@@ -173,6 +181,8 @@ _METRICS: tuple[Metric, ...] = (
     STORE_COMMITS,
     STORE_COMMIT_SECONDS,
     FREE_ADDRESSES,
+    POD_PACKETS,
+    POD_BYTES,
     PODS,
 )
 

@@ -5,6 +5,8 @@ say() { printf '==> %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 in_box() { [ -n "${PODWRIGHT_BOX:-}" ]; }
 
+man_pages=/usr/local/share/man/man1
+
 # ensure_packages NEED=PACKAGE…: NEED is a command, or an absolute path. Nothing is asked of apt when nothing is missing.
 ensure_packages() {
 	local pair missing=()

@@ -22,7 +22,7 @@ from tests import frames
 from tests.prober import family_of, inside
 
 ETH_P_ALL, SCTP = 0x0003, 132
-_OUTGOING = 4
+_OUTGOING, _SO_RCVBUFFORCE = 4, 33
 _ECHO = {4: (8, 0), 6: (128, 129)}
 _numbers = itertools.count(os.getpid() & 0x7FFF)
 
@@ -34,7 +34,7 @@ class Wire:
         with inside(place):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             self._socket.bind((link, ETH_P_ALL))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 4 << 20)
 
     def __enter__(self) -> Wire:
         return self
@@ -65,6 +65,27 @@ class Wire:
                 return found
             found.append(frame)
         raise AssertionError(f"{fence!r} did not arrive; seen: {[frame.hex() for frame in found]}")
+
+
+class Tap:
+    """Sees what comes and goes on every link of a place, also on those that are made later."""
+
+    def __init__(self, place: Path) -> None:
+        with inside(place):
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 << 20)
+
+    def __enter__(self) -> Tap:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def seen(self) -> Iterator[tuple[str, bytes]]:
+        """(link, frame) since the last call."""
+        while select.select([self._socket], [], [], 0)[0]:
+            frame, (link, *_) = self._socket.recvfrom(65536)
+            yield link, frame
 
 
 @contextmanager

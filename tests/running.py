@@ -22,6 +22,8 @@ PODWRIGHT = (sys.executable, "-m", "agent.cli.main")
 class RunningAgent:
     """One agent process with directories of its own. `environment` is for kill points."""
 
+    COMMAND: tuple[str, ...] = (*PODWRIGHT, "agent")
+
     def __init__(self, directory: Path, **settings: str) -> None:
         """`settings`: PODWRIGHT_… variables without the prefix (network__mode="routed")."""
         self.run_dir, self.state_dir = directory / "run", directory / "state"
@@ -29,6 +31,11 @@ class RunningAgent:
         paths = {"run_dir": str(self.run_dir), "state_dir": str(self.state_dir), "log__level": "debug"}
         self._settings = {f"PODWRIGHT_{name.upper()}": value for name, value in (paths | settings).items()}
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Its PODWRIGHT_… variables."""
+        return self._settings
 
     @property
     def socket_path(self) -> Path:
@@ -39,10 +46,9 @@ class RunningAgent:
         return Client(self.socket_path)
 
     def start(self, environment: Mapping[str, str] | None = None, *, wait: bool = True) -> RunningAgent:
-        command = [*PODWRIGHT, "agent"]
         variables = {**os.environ, **self._settings, **(environment or {})}
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(self.COMMAND, cwd=ROOT, env=variables, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         if wait:
             self.wait_ready()
         return self
@@ -115,7 +121,7 @@ class RunningAgent:
             time.sleep(0.02)
 
     def namespace_of(self, pod: Mapping[str, Any]) -> Path:
-        return self.run_dir / "ns" / pod["metadata"]["uid"] / "net"
+        return Path(self.run_dir, "ns", pod["metadata"]["uid"], "net")
 
     def tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

@@ -63,20 +63,19 @@ class Stream:
 
 
 @contextlib.contextmanager
-def stream(sender: Path, receiver: Path, address: str, port: int, *, warm_up_s: float = 0.4) -> Iterator[Stream]:
-    """Lasts as long as the block, which begins when the first burst is over."""
+def stream(sender: Path, receiver: Path, address: str) -> Iterator[Stream]:
+    """Lasts as long as the block."""
     with inside(receiver):
-        server = socket.create_server((address, port), family=family_of(address))
+        server = socket.create_server((address, 0), family=family_of(address))
     with inside(sender):
         client = socket.socket(family_of(address), socket.SOCK_STREAM)
     with server, client:
         client.settimeout(10)
-        client.connect((address, port))
+        client.connect((address, server.getsockname()[1]))
         accepted, _ = server.accept()
         with accepted:
             running = Stream(client, accepted)
             running.start()
-            time.sleep(warm_up_s)
             try:
                 yield running
             finally:
@@ -99,7 +98,11 @@ def _drain(receiver: socket.socket) -> None:
             pass
 
 
-def measured(sender: Path, receiver: Path, address: str, port: int = 5201) -> float:
-    """Payload in Mbit/s."""
-    with stream(sender, receiver, address, port) as running:
-        return running.megabits_per_second()
+def measured(*ways: tuple[Path, Path, str]) -> list[float]:
+    """Mbit/s of streams (sender, receiver, receiver's address) that run at the same time, after their first burst."""
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(stream(*way)) for way in ways]
+        time.sleep(0.4)
+        before = [each.sample() for each in running]
+        time.sleep(1.0)
+        return [first.rate_until(each.sample()) for first, each in zip(before, running, strict=True)]

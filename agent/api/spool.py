@@ -37,6 +37,16 @@ def drain_waiting(spool: Path, handle: Handle) -> int:
     return drain(spool, handle) if next(spool.glob("*.del"), None) else 0
 
 
+def remove(spool: Path) -> None:
+    """When every pod of the node was taken down there is nothing left to carry out. Absence is success."""
+    if not spool.is_dir():
+        return
+    with _exclusive(spool):
+        for entry in spool.iterdir():
+            entry.unlink()
+    spool.rmdir()
+
+
 def _carry_out(entry: Path, handle: Handle) -> bool:
     reply = handle(entry.read_bytes())
     if reply.error is not None and (reply.error.is_retryable or not isinstance(reply.error, CallerError)):

@@ -78,6 +78,7 @@ def command(only: str, probe: bool, config: Path | None, output: str) -> int:
     return 1 if any(one.finding.level is Level.PROBLEM for one in found) else 0
 
 
+_WORDS = {Level.PROBLEM: "problem", Level.WARNING: "warning"}
 _MARKS = {Level.OK: ("ok", GREEN), Level.WARNING: ("warn", YELLOW), Level.PROBLEM: ("FAIL", RED)}
 
 
@@ -91,6 +92,6 @@ def _print(found: list[Found]) -> None:
             if one.finding.cure:
                 indent = " " * (width + 10)
                 print(f"{indent}cure: " + one.finding.cure.replace("\n", f"\n{indent}"))
-    counts = {level: sum(one.finding.level is level for one in found) for level in Level}
-    print(f"\n{counts[Level.PROBLEM]} problems, {counts[Level.WARNING]} warnings, {counts[Level.OK]} fine")
+    counts = {word: sum(one.finding.level is level for one in found) for level, word in _WORDS.items()}
+    print("\n" + ", ".join(f"{count} {word if count == 1 else word + 's'}" for word, count in counts.items()))
     sys.stdout.flush()

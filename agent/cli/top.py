@@ -22,7 +22,21 @@ Examples:
 _MIB = 1 << 20
 
 
-@click.group()
+_ALIASES = {"nodes": "node", "no": "node", "pod": "pods", "po": "pods"}
+
+
+class _Words(click.Group):
+    """Takes the words for kinds that other commands take."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        _, found, rest = super().resolve_command(ctx, args)
+        return found.name if found else None, found, rest
+
+
+@click.group(cls=_Words)
 def command() -> None:
     """Show the use of CPU and memory."""
 

@@ -34,6 +34,8 @@ _FILTER_BY_PORT = 1 << 3 | 1 << 5
 """CTA_PROTO_NUM and CTA_PROTO_DST_PORT."""
 _AF = {4: 2, 6: 10}
 _NFGENMSG = struct.Struct("=BBH")
+_MANY = 8
+"""Addresses for which reading the table once is cheaper than having the kernel walk it twice for each."""
 _REFUSED = (errno.EOPNOTSUPP, errno.EINVAL)
 _GONE = frozenset({errno.ENOENT})
 
@@ -43,7 +45,9 @@ _Entry = dict[int, bytes]
 def flush(addresses: Iterable[IPAddress]) -> None:
     """Delete every entry whose client or server is one of the addresses."""
     with NetlinkSocket(NETLINK_NETFILTER) as socket:
-        left = {address for address in addresses if address.version != 4 or not _is_done_by_filter(socket, address)}
+        left = set(addresses)
+        if len(left) < _MANY:
+            left = {address for address in left if address.version != 4 or not _is_done_by_filter(socket, address)}
         _delete_where(socket, {address.version for address in left}, left.__contains__)
 
 

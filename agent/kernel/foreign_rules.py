@@ -22,7 +22,7 @@ from agent.kernel.run import run
 
 _LOCK = ("-w", "5")
 _DEADLINE_S = 20.0
-_LEGACY_NAMES = {4: Path("/proc/net/ip_tables_names"), 6: Path("/proc/net/ip6_tables_names")}
+_LEGACY_NAMES = {4: Path("/proc/thread-self/net/ip_tables_names"), 6: Path("/proc/thread-self/net/ip6_tables_names")}
 _PROGRAM = {4: "iptables", 6: "ip6tables"}
 _FAMILY = {Family.IP: 4, Family.IP6: 6}
 FIREWALLD = "firewalld"

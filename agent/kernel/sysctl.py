@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,11 @@ def ensure(setting: Sysctl) -> bool:
 def write(setting: Sysctl) -> None:
     reach(f"sysctl before {setting}")
     try:
-        Path("/proc/sys", setting.name).write_text(setting.value, encoding="ascii")
+        fd = os.open(f"/proc/sys/{setting.name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, setting.value.encode())
+        finally:
+            os.close(fd)
     except FileNotFoundError as error:
         if not setting.is_optional:
             raise KernelError(error.errno or 0, str(setting)) from None

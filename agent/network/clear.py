@@ -19,13 +19,15 @@ _LOOPBACK = 1
 
 def clear(network: NodeNetwork, host: Host, tables: Tables) -> None:
     """Pods lose their network. Tables go last: until then pods can do no more than before."""
-    links = [found for found in host.list_links() if is_ours(found, network.bridge)]
+    links = [found for found in host.list_links() if is_ours(found, network)]
     steps = [lambda index=found.index: host.remove_link(index) for found in links]
     teardown.run_all([*steps, lambda: _clear_routes(network, host), tables.remove_all])
 
 
-def is_ours(found: Link, bridge: str) -> bool:
-    return datapath.is_pod_link(found) or (found.name == bridge and found.alias == datapath.BRIDGE_ALIAS)
+def is_ours(found: Link, network: NodeNetwork) -> bool:
+    """The alias cannot be given at creation: a bridge whose maker was killed before it wrote one is known by the MAC."""
+    is_named = found.alias == datapath.BRIDGE_ALIAS or (found.alias, found.kind, found.mac) == ("", "bridge", network.bridge_mac)
+    return datapath.is_pod_link(found) or (found.name == network.bridge and is_named)
 
 
 def _clear_routes(network: NodeNetwork, host: Host) -> None:

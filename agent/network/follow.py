@@ -41,6 +41,7 @@ class LinkFollower:
 
     def __init__(self, families: Sequence[int], ours: Ours, *, fixed_mtu: int = 0) -> None:
         self._families, self._ours, self._fixed_mtu = families, ours, fixed_mtu
+        self._followed = 0
         self._errand = Errand("following the node's links", self._follow, settle_s=_SETTLE_S)
 
     def changed(self, link: Link) -> None:
@@ -48,7 +49,7 @@ class LinkFollower:
             self._errand.ring()
 
     def start(self, host: Host, interfaces: NetworkManager, tables: Tables) -> None:
-        """Looks once at once: something may have changed since the node was read."""
+        """Looks once at once: something may have changed while no agent ran, and since the node was read."""
         self._host, self._interfaces, self._tables = host, interfaces, tables
         self._errand.ring()
         self._errand.start()
@@ -60,6 +61,7 @@ class LinkFollower:
         now = surroundings(facts.read(self._host), self._families, self._ours)
         self._tables.set_foreign(now.foreign)
         mtu = self._fixed_mtu or now.mtu
-        if mtu and mtu != self._interfaces.network.mtu:
-            logger.info("the uplink's MTU is {} now: pods follow from {}", mtu, self._interfaces.network.mtu)
+        if mtu and mtu != self._followed:
             self._interfaces.resize(mtu)
+            self._followed = mtu
+            logger.info("pod links have the uplink's MTU, {}", mtu)

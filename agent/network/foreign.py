@@ -8,6 +8,7 @@ listing over netlink: its rules are read as `iptables-legacy -S` prints them, an
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -106,12 +107,15 @@ def legacy_obstacles(saved: Sequence[str], path: Path, family: int) -> Iterator[
 
 
 def _accepts(line: str, option: str, device: str) -> bool:
-    """A rule that accepts whatever enters (-i) or leaves (-o) by the device; comments do not narrow it."""
-    words = line.split()
-    named = words[words.index(option) + 1] if option in words[:-1] else ""
-    is_meant = named == device or (named.endswith("+") and device.startswith(named[:-1]))
-    allowed = {"-A", words[1] if len(words) > 1 else "", option, named, "-m", "comment", "--comment", "podwright", "-j", "ACCEPT"}
-    return is_meant and words[-2:] == ["-j", "ACCEPT"] and set(words) <= allowed
+    """A rule that accepts whatever enters (-i) or leaves (-o) by the device, whatever its comment."""
+    words = shlex.split(line)
+    if "--comment" in words[:-1]:
+        at = words.index("--comment")
+        words = words[: at - 2] + words[at + 2 :]
+    if len(words) != 6 or (words[0], words[2], words[4:]) != ("-A", option, ["-j", "ACCEPT"]):
+        return False
+    named = words[3]
+    return named == device or (named.endswith("+") and device.startswith(named[:-1]))
 
 
 def read(nft: Nft) -> tuple[TableContent, ...]:

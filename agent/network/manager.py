@@ -13,7 +13,7 @@ import dataclasses
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -37,6 +37,9 @@ from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, Netns
 from agent.objects.meta import IPAddress, ObjectMeta
 from agent.store.base import Store
 
+_GATHER_S = 0.1
+"""The connections of pods that end within this time are flushed together: each flush walks the kernel's whole table."""
+
 
 class NetworkManager:
     """`boot_id` is /proc/sys/kernel/random/boot_id. Call start() before anything else."""
@@ -53,6 +56,8 @@ class NetworkManager:
         self._free = threading.Condition(self._lock)
         self._next_index = link.FIRST_CHOSEN_INDEX
         self._bridge_index = 0
+        self._quarantined: list[IPAddress] = []
+        self._is_closing = threading.Event()
         self._cleaners = ThreadPoolExecutor(1, thread_name_prefix="conntrack")
 
     # -- start ------------------------------------------------------------------------------------------------
@@ -73,7 +78,6 @@ class NetworkManager:
         repair.ensure_reach(self._host, self.network, recovery.alive, self._bridge_index)
         self._cleaners.submit(repair.forget_strangers, self.network, self._is_held)
         alter.settle_limits(self._host, recovery.alive)
-        self.resize(self.network.mtu)
         logger.info("network {} is up: {}", self.network.mode, recovery)
         return recovery.dead
 
@@ -262,11 +266,17 @@ class NetworkManager:
                 del self._attachments[key]
                 self._lost.discard(attachment.metadata.name)
                 self._ports.release(attachment)
-                addresses = self._ipam.release(key, quarantine=True)
-        self._cleaners.submit(self._flush, addresses)
+                self._quarantined += self._ipam.release(key, quarantine=True)
+        self._cleaners.submit(self._flush)
 
-    def _flush(self, addresses: Sequence[IPAddress]) -> None:
-        """Connections of a dead pod must not meet the next holder of its address."""
+    def _flush(self) -> None:
+        """Connections of a dead pod must not meet the next holder of its address. Many pods share one walk of the table."""
+        if self._quarantined:
+            self._is_closing.wait(_GATHER_S)
+        with self._lock:
+            addresses, self._quarantined = self._quarantined, []
+        if not addresses:
+            return
         try:
             conntrack.flush(addresses)
         except (PodwrightError, OSError) as error:
@@ -353,6 +363,7 @@ class NetworkManager:
         return result(self.network, attachment)
 
     def close(self) -> None:
+        self._is_closing.set()
         self._cleaners.shutdown()
 
     @contextmanager

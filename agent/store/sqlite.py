@@ -171,7 +171,7 @@ class SqliteStore:
     def _planned(self, write: _Write, batch: _Batch) -> Change | Exception:
         """What becomes of one write; its failure is its own and leaves the batch as it was."""
         current = batch.values[write.key] if write.key in batch.values else self._view.find(write.key)
-        stamp = Stamp(batch.resource_version + 1, self._now(), str(uuid.uuid4()))
+        stamp = Stamp(batch.resource_version + 1, self._now(), "" if current else str(uuid.uuid4()))
         try:
             planned = write.plan(current, stamp)
             row = self._row(write.key, planned.new)

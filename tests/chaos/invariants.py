@@ -16,7 +16,8 @@ from pathlib import Path
 
 from agent import config, daemon
 from agent.config import Config, Mode
-from agent.kernel import cgroup, mount, neigh, route
+from agent.errors import PodwrightError
+from agent.kernel import cgroup, mount, neigh, netns, route
 from agent.kernel.cgroup import Cgroups
 from agent.kernel.host import Host
 from agent.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket
@@ -218,8 +219,10 @@ def _inside_pods(records: Records, network: NodeNetwork) -> Iterator[str]:
     """A pod with half a network inside looks whole from the node."""
     for attachment in records.attachments:
         where = f"in {attachment.netns.path}: "
-        if not Path(attachment.netns.path).exists():
-            yield f"{where}no such namespace"
+        try:
+            netns.identity(attachment.netns.path)
+        except PodwrightError as error:
+            yield f"{where}{error}"
             continue
         with inside(Path(attachment.netns.path)), closing(NetlinkSocket(NETLINK_ROUTE)) as socket:
             addresses, routes = route.list_addresses(socket), route.list_routes(socket)

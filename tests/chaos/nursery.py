@@ -89,10 +89,6 @@ class ForkedAgent(RunningAgent):
         super().__init__(directory, **settings)
         self._nursery = nursery
 
-    @property
-    def settings(self) -> Mapping[str, str]:
-        return self._settings
-
     def start(self, environment: Mapping[str, str] | None = None, *, wait: bool = True) -> ForkedAgent:
         self._start("run", environment)
         if wait:

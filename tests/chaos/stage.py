@@ -38,6 +38,10 @@ class Stage:
     gate: Path
     points: Path
 
+    @property
+    def mode(self) -> str:
+        return self.node.config.network.mode.value
+
     def start_armed(self, kill_at: int, *, wait: bool = True, gated: bool = True) -> None:
         """An agent that dies at its `kill_at`th point (0: only counts them)."""
         self.points.unlink(missing_ok=True)
@@ -59,6 +63,9 @@ class Stage:
         """The points passed so far, as "NUMBER NAME"; several threads may have written them out of order."""
         lines = self.points.read_text(encoding="utf-8").splitlines() if self.points.exists() else []
         return sorted(lines, key=lambda line: int(line.partition(" ")[0]))
+
+    def point(self, number: int) -> str:
+        return next((line for line in self.passed() if line.startswith(f"{number} ")), f"{number} (not reached)")
 
     def until_dead(self, seconds: float) -> bool:
         return within(seconds, lambda: not self.agent.is_running())

@@ -5,12 +5,13 @@ The rule sets are those that Docker 20 to 28, ufw 0.36 and firewalld 1.3 make, c
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from agent.cli.checks import firewalls
 from agent.cli.checks.machine import Machine, look
 from agent.config import Config, ForeignFirewall, Mode, NetworkConfig
 from agent.kernel import foreign_rules
-from agent.network import foreign
+from agent.network import foreign, foreign_accept
 from agent.network.foreign import Path as Way
 from tests.fresh import in_new_netns, shell
 from tests.places import NODE_ADDRESS, OUTSIDE, OUTSIDE_ADDRESS, Pod, make_pods, manifest
@@ -41,22 +42,16 @@ DOCKER = """
 {0} -A DOCKER-USER -j RETURN
 """
 OLD_DOCKER = "{0} -P FORWARD DROP; {0} -N DOCKER; {0} -A FORWARD -o docker0 -j DOCKER; {0} -A FORWARD -i docker0 -j ACCEPT"
-UFW = """
-{0} -P FORWARD DROP
-for chain in before-logging before after after-logging reject track; do
-    {0} -N ufw{1}-$chain-forward; {0} -A FORWARD -j ufw{1}-$chain-forward
-done
-{0} -N ufw{1}-user-forward; {0} -A ufw{1}-before-forward -j ufw{1}-user-forward
-{0} -I ufw{1}-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-{0} -A ufw{1}-after-logging-forward -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix "[UFW BLOCK] "
-{0} -A ufw{1}-reject-forward -j REJECT
+UFW_CHAINS = "before-logging before after after-logging reject track"
+UFW_FILL = f"""
+for chain in {UFW_CHAINS}; do {{0}} -A FORWARD -j ufw{{1}}-$chain-forward; done
+{{0}} -A ufw{{1}}-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+{{0}} -A ufw{{1}}-before-forward -j ufw{{1}}-user-forward
+{{0}} -A ufw{{1}}-after-logging-forward -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix "[UFW BLOCK] "
+{{0}} -A ufw{{1}}-reject-forward -j REJECT
 """
-UFW_RELOAD = """
-for chain in before-logging before after after-logging reject track; do
-    {0} -F ufw{1}-$chain-forward; {0} -D FORWARD -j ufw{1}-$chain-forward; {0} -A FORWARD -j ufw{1}-$chain-forward
-done
-{0} -A ufw{1}-reject-forward -j REJECT
-"""
+UFW = f"{{0}} -P FORWARD DROP; for chain in user {UFW_CHAINS}; do {{0}} -N ufw{{1}}-$chain-forward; done{UFW_FILL}"
+UFW_RELOAD = f"for chain in {UFW_CHAINS}; do {{0}} -F ufw{{1}}-$chain-forward; {{0}} -D FORWARD -j ufw{{1}}-$chain-forward; done{UFW_FILL}"
 FIREWALLD = """
 table inet firewalld {
     chain filter_FORWARD {
@@ -73,7 +68,6 @@ table inet firewalld {
 """
 BOTH = (("iptables-nft", ""), ("ip6tables-nft", "6"))
 IPTABLES = {"docker": DOCKER, "docker-old": OLD_DOCKER, "ufw": UFW}
-COUNTERS = re.compile(r"counter packets \d+ bytes \d+ | # handle \d+")
 
 
 def for_both(script: str) -> str:
@@ -81,11 +75,9 @@ def for_both(script: str) -> str:
 
 
 def rules() -> str:
-    """Of every table that is not ours, without counters."""
-    listed = json.loads(shell("nft -j list ruleset"))["nftables"]
-    ours = [str(one) for one in listed if '"table": "podwright"' not in json.dumps(one) and '"name": "podwright"' not in json.dumps(one)]
-    saved = [re.sub(r"\[\d+:\d+\]", "", shell(f"{program}-save -t filter | grep -v '^#'")) for program, _ in BOTH if ours[1:]]
-    return "\n".join(saved)
+    """Of the tables that tools made, without counters."""
+    found = shell("for table in 'ip filter' 'ip6 filter' 'inet firewalld'; do nft list table $table 2>/dev/null; done; true")
+    return re.sub(r"counter packets \d+ bytes \d+", "counter", found)
 
 
 def remove_all_tables() -> None:
@@ -208,91 +200,107 @@ class TestFinding:
             foreign_accept.Accept(ForeignFirewall.DOCKER, "pw0").ensure()
             return before, [one.message for one in firewalls.forwarding(machine)]
 
-        from agent.network import foreign_accept  # noqa: PLC0415
-
         before, after = in_new_netns(found)
         assert before == ["docker drops IPv4 packets that pods send to the outside: iptables-legacy, policy drop of chain FORWARD"]
         assert "no other tool drops" in after[0]
 
 
-@pytest.fixture(params=["bridge", "routed"])
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+Reach = dict[tuple[str, int], bool]
 
 
-Reach = Callable[[], dict[tuple[str, int], bool]]
+@dataclass(frozen=True)
+class World:
+    """A pod with a server, and one outside. Each question is a new connection."""
+
+    pod: Pod
+    device: str
+    """As nft writes the pods' devices."""
+
+    def reach(self) -> Reach:
+        questions = {("out", family): (self.pod.place, OUTSIDE_ADDRESS[family], 7001) for family in (4, 6)}
+        questions |= {("in", family): (OUTSIDE, NODE_ADDRESS[family], HOST_PORT) for family in (4, 6)}
+        with ThreadPoolExecutor(len(questions)) as askers:
+            answers = {way: askers.submit(ask, place, "tcp", address, port) for way, (place, address, port) in questions.items()}
+            return {way: answer.result() is not None for way, answer in answers.items()}
+
+    def settled(self, wanted: bool, timeout_s: float = 5.0) -> Reach:
+        """What is reached, once all of it is as wanted, or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while set((found := self.reach()).values()) != {wanted} and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
 
 
-@pytest.fixture
-def pods(mode: str, tmp_path: Path) -> Iterator[tuple[RunningAgent, Reach]]:
-    """An agent without --firewall, and what its pod reaches and is reached by."""
-    agent = RunningAgent(tmp_path, network__mode=mode)
-    agent.start()
+@pytest.fixture(scope="module")
+def world(agent: RunningAgent, mode: str) -> Iterator[World]:
+    """The agent runs without --firewall."""
     (pod,) = make_pods(agent, manifest("a", f"containerPort: 80, hostPort: {HOST_PORT}"))
     with Servers() as servers:
         servers.listen(pod.place, "a", 80)
         for address in OUTSIDE_ADDRESS.values():
             servers.listen(OUTSIDE, "outside", 7001, address=address)
-        yield agent, lambda: reach(pod)
-    agent.stop()
+        yield World(pod, "pw0" if mode == "bridge" else "pwv*")
 
 
-def reach(pod: Pod) -> dict[tuple[str, int], bool]:
-    out = {("out", family): ask(pod.place, "tcp", OUTSIDE_ADDRESS[family], 7001) is not None for family in (4, 6)}
-    return out | {("in", family): ask(OUTSIDE, "tcp", NODE_ADDRESS[family], HOST_PORT) is not None for family in (4, 6)}
-
-
-def settled(reach: Reach, wanted: bool, timeout_s: float = 5.0) -> dict[tuple[str, int], bool]:
-    """What is reached, once all of it is as wanted, or the time is over."""
-    deadline = time.monotonic() + timeout_s
-    while set((found := reach()).values()) != {wanted} and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
+ALL, NOTHING = {True}, {False}
 
 
 @pytest.mark.parametrize("tool", ["docker", "docker-old", "ufw", "firewalld"])
 @pytest.mark.usefixtures("fake_firewall_cmd")
-def test_closed_before_open_after_and_exactly_as_before_when_removed(pods: tuple[RunningAgent, Reach], tool: str, mode: str) -> None:
-    agent, reach = pods
-    assert set(reach().values()) == {True}
+def test_closed_before_open_after_and_exactly_as_before_when_removed(world: World, tool: str) -> None:
+    accept = foreign_accept.Accept(ForeignFirewall(tool.removesuffix("-old")), world.device)
+    assert set(world.reach().values()) == ALL
     with ruleset_of(tool) as before:
-        assert set(reach().values()) == {False}
-        agent.stop()
-        with_accept = RunningAgent(agent.run_dir.parent, network__mode=mode, network__firewall=tool.removesuffix("-old"))
-        with_accept.start()
-        assert set(settled(reach, True).values()) == {True}
-        device = "pw0" if mode == "bridge" else "pwv0"
-        assert obstacles(device) == []
+        assert set(world.reach().values()) == NOTHING
+        assert accept.ensure()
+        assert set(world.reach().values()) == ALL
+        assert obstacles(world.device.replace("*", "0")) == []
+        assert accept.ensure() == (), "a second time there is nothing to do"
+        foreign_accept.remove(foreign_accept.devices("pw0"))
+        assert rules() == before
+        assert set(world.reach().values()) == NOTHING
 
-        opened = rules()
-        with_accept.restart()
-        with_accept.cli("get", "pods")
-        assert rules() == opened, "a restart adds nothing"
 
-        if tool == "ufw":
-            shell(for_both(UFW_RELOAD))
-            assert set(reach().values()) == {True}
-        with_accept.clear()
+def test_the_accept_outlives_a_reload_of_ufw(world: World) -> None:
+    with ruleset_of("ufw") as before:
+        foreign_accept.Accept(ForeignFirewall.UFW, world.device).ensure()
+        shell(for_both(UFW_RELOAD))
+        assert set(world.reach().values()) == ALL
+        foreign_accept.remove(())
         assert rules() == before
 
 
-@pytest.mark.parametrize("mode", ["bridge"])
-def test_a_setting_that_was_taken_back_takes_the_accept_back(pods: tuple[RunningAgent, Reach], tmp_path: Path) -> None:
-    agent, reach = pods
+def test_one_that_was_flushed_comes_back(world: World) -> None:
+    keeper = foreign_accept.Keeper(ForeignFirewall.DOCKER, world.device, every_s=0.1)
+    with ruleset_of("docker") as before:
+        keeper.start()
+        try:
+            assert set(world.settled(True).values()) == ALL
+            shell("iptables-nft -F DOCKER-USER; ip6tables-nft -F DOCKER-USER")
+            assert set(world.settled(True).values()) == ALL
+        finally:
+            keeper.stop()
+        foreign_accept.remove(())
+        shell("iptables-nft -A DOCKER-USER -j RETURN; ip6tables-nft -A DOCKER-USER -j RETURN")
+        assert rules() == before
+
+
+@pytest.mark.parametrize("mode", ["bridge"], scope="module")
+def test_the_agent_keeps_what_its_setting_says_and_takes_back_what_it_no_longer_says(
+    world: World, agent: RunningAgent, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ruleset_of("docker") as before:
         agent.stop()
-        with_accept = RunningAgent(tmp_path, network__mode="bridge", network__firewall="docker").start()
-        assert set(settled(reach, True).values()) == {True}
-        with_accept.stop()
-        agent.start()
-        assert set(settled(reach, False).values()) == {False}
+        agent.start({"PODWRIGHT_NETWORK__FIREWALL": "docker"})
+        assert set(world.settled(True).values()) == ALL
+        agent.restart()
+        assert set(world.settled(False).values()) == NOTHING
         assert rules() == before
-        agent.clear()
 
 
-@pytest.mark.parametrize("mode", ["bridge"])
-def test_doctor_says_who_and_how(pods: tuple[RunningAgent, Reach], monkeypatch: pytest.MonkeyPatch) -> None:
-    agent, _ = pods
+@pytest.mark.parametrize("mode", ["bridge"], scope="module")
+@pytest.mark.usefixtures("world")
+def test_doctor_says_who_and_how(agent: RunningAgent, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PODWRIGHT_SOCKET", str(agent.socket_path))
     with ruleset_of("docker"):
         (first, second) = firewalls.forwarding(look())
@@ -301,7 +309,6 @@ def test_doctor_says_who_and_how(pods: tuple[RunningAgent, Reach], monkeypatch: 
     assert "IPv6" in second.message
     (fine,) = firewalls.forwarding(look())
     assert fine.level == "ok"
-    agent.clear()
 
 
 def test_the_mode_is_followed() -> None:

@@ -56,6 +56,14 @@ def names(replies: Iterable[Reply], table: Table, kind: Msg) -> Iterator[str]:
             yield _text(found[name])
 
 
+def rule_chains(replies: Iterable[Reply], table: Table) -> Iterator[str]:
+    """The chain of each rule of one table."""
+    for reply in replies:
+        found = attribute_map(reply.payload[_HEADER_BYTES:])
+        if _text(found[RuleAttr.TABLE]) == table.name and reply.payload[0] == table.family:
+            yield _text(found[RuleAttr.CHAIN])
+
+
 def generation(payload: bytes) -> int:
     return _number(attribute_map(payload[_HEADER_BYTES:])[wire.GEN_ID])
 

@@ -2,8 +2,9 @@
 
 A table whose comment is the wanted digest is kept (and adopted, if its owner died): only its elements are compared and,
 in the netdev family, by name, its chains (one per device). Any other table is replaced with everything in it, and so
-is one that the caller distrusts: where others may write, rules can have changed under an old comment. Nothing is flushed
-on the way: a packet meets the old rules or the new ones.
+is one that the caller distrusts: where others may write, rules can have changed under an old comment. While the owner
+is dead everybody may, so rules are at least counted. Nothing is flushed: a packet meets the old rules or the new ones.
+Adoption is a transaction of its own: the kernel refuses a base chain together with a change of its table's flags.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def ensure_ruleset(
 ) -> Batch:
     """`elements` and `chains` are all there should be, beside those of `wanted`. Returns what was committed."""
     whole = changed(wanted.stamped(), elements=(*wanted.elements, *elements))
+    adopted = _adopt(nft, [table for table in whole.tables if table not in distrusted])
     for _ in range(_TRIES - 1):
         generation = nft.generation()
         batch = plan(nft, whole, chains, distrusted)
@@ -34,10 +36,10 @@ def ensure_ruleset(
             nft.commit(batch, generation=generation)
         except Conflict:
             continue
-        return batch
+        return adopted + batch
     batch = plan(nft, whole, chains, distrusted)
     nft.commit(batch)
-    return batch
+    return adopted + batch
 
 
 def remove_ruleset(nft: Nft, ruleset: Ruleset) -> None:
@@ -51,8 +53,9 @@ def plan(nft: Nft, wanted: Ruleset, chains: Sequence[Chain], distrusted: Collect
     for table in wanted.tables:
         state = states.get(table)
         part = _part(wanted, table, chains)
-        if state is not None and _is_usable(nft, state) and state.comment == table.comment and table not in distrusted:
-            batch += _adopt(nft, state) + _device_changes(nft, part) + _element_changes(nft, part)
+        is_known = state is not None and _is_usable(nft, state) and state.comment == table.comment
+        if is_known and table not in distrusted and _has_its_rules(nft, part):
+            batch += _device_changes(nft, part) + _element_changes(nft, part)
         else:
             batch += replace(part)
     return batch
@@ -76,8 +79,21 @@ def _is_usable(nft: Nft, state: TableState) -> bool:
     return state.is_persistent or not nft.owns_tables
 
 
-def _adopt(nft: Nft, state: TableState) -> Batch:
-    return put(state.table) if nft.owns_tables and not nft.is_ours(state) else Batch()
+def _adopt(nft: Nft, tables: Iterable[Table]) -> Batch:
+    """Those that are as wanted and whose owner died."""
+    comments = {table: table.comment for table in tables}
+    known = [state for state in nft.list_tables() if state.comment and comments.get(state.table) == state.comment]
+    orphans = [state.table for state in known if nft.owns_tables and _is_usable(nft, state) and not nft.is_ours(state)]
+    batch = put(*orphans)
+    nft.commit(batch)
+    return batch
+
+
+def _has_its_rules(nft: Nft, part: Ruleset) -> bool:
+    (table,) = part.tables
+    there, counts = nft.list_chains(table), nft.count_rules(table)
+    has_chains = table.family is Family.NETDEV or there == {chain.name for chain in part.chains}
+    return has_chains and all(counts[chain.name] == len(chain.rules) for chain in part.chains if chain.name in there)
 
 
 def _device_changes(nft: Nft, part: Ruleset) -> Batch:

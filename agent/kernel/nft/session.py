@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 
@@ -118,6 +119,11 @@ class Nft:
     def list_chains(self, table: Table) -> frozenset[str]:
         replies = self._dump(Msg.GETCHAIN, encode.table_head(table), f"nft list chains {table}")
         return frozenset(decode.names(replies, table, Msg.NEWCHAIN))
+
+    def count_rules(self, table: Table) -> Counter[str]:
+        """How many rules each chain holds."""
+        replies = self._dump(Msg.GETRULE, encode.table_head(table), f"nft list table {table}")
+        return Counter(decode.rule_chains(replies, table))
 
     def list_sets(self, table: Table) -> frozenset[str]:
         replies = self._dump(Msg.GETSET, encode.table_head(table), f"nft list sets {table}")

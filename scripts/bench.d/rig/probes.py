@@ -144,8 +144,8 @@ class Asker:
     def _replied(self, version: int) -> None:
         with suppress(BlockingIOError):
             while True:
-                _, (address, *_) = self._echo[version].recvfrom(256)
-                self._silent.pop(("icmp", address), None)
+                _, sender = self._echo[version].recvfrom(256)
+                self._silent.pop(("icmp", sender[0]), None)
 
 
 def _checksum(message: bytes) -> int:

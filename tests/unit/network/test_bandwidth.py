@@ -27,10 +27,10 @@ def test_a_pod_without_limits_costs_nothing() -> None:
 
 def test_towards_the_pod_its_host_veth_is_shaped_and_from_it_a_link_of_its_own() -> None:
     assert printed(BOTH) == [
-        "tc qdisc replace dev index 1048576 root tbf rate 2500000bps burst 15140b limit 77640b",
+        "tc qdisc replace dev index 1048576 root tbf rate 2500000bps burst 62500b limit 187500b",
         "ip link add pwi2967ffa82230 index 1048577 mtu 1500 type ifb",
         "ip link set index 1048577 alias 'podwright x' addrgenmode none",
-        "tc qdisc replace dev index 1048577 root tbf rate 25000000bps burst 100000b limit 725000b",
+        "tc qdisc replace dev index 1048577 root tbf rate 25000000bps burst 625000b limit 1875000b",
         "ip link set index 1048577 mtu 1500",
         "ip link set index 1048577 up",
     ]
@@ -45,13 +45,13 @@ def test_one_direction_only() -> None:
     ("rate", "burst", "size"),
     [
         (10**6, 0, 15_140),
-        (10**9, 0, 500_000),
+        (10**9, 0, 3_125_000),
         (10**9, 800_000, 100_000),
         (10**9, 8, 1_514),
-        (10**9, 2**31 - 1, 500_000),
-        (10**9, 2**63 - 1, 500_000),
+        (10**9, 2**31 - 1, 3_125_000),
+        (10**9, 2**63 - 1, 3_125_000),
     ],
-    ids=["ten frames", "what goes in a tick", "as asked", "never less than a frame", "unbounded int32", "unbounded int64"],
+    ids=["ten frames", "25 ms of the rate", "as asked", "never less than a frame", "unbounded int32", "unbounded int64"],
 )
 def test_how_much_may_go_at_once(rate: int, burst: int, size: int) -> None:
     assert bandwidth.bucket(rate, burst, 1500).burst == size
@@ -65,7 +65,10 @@ def test_the_highest_rate_fits_the_kernels_numbers() -> None:
 @pytest.mark.parametrize(
     ("wanted", "problem"),
     [
-        (Bandwidth(ingress_rate=999), r"bandwidth.ingressRate: 999 bit/s is out of range, write 1000 to 1000000000000000, or 0 for no limit"),
+        (
+            Bandwidth(ingress_rate=999),
+            r"bandwidth.ingressRate: 999 bit/s is out of range, write 1000 to 1000000000000000, or 0 for no limit",
+        ),
         (Bandwidth(egress_rate=10**15 + 1), r"bandwidth.egressRate: 1000000000000001 bit/s is out of range"),
         (Bandwidth(egress_burst=8), r"bandwidth.egressBurst: 8 bits without a rate: give egressRate too, or no burst"),
     ],
