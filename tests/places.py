@@ -56,6 +56,13 @@ def make_pods(agent: RunningAgent, *manifests: str) -> list[Pod]:
     return [pod_of(agent, found) for found in agent.wait_for_pods(len(manifests))]
 
 
+def delete_pods(agent: RunningAgent, *names: str) -> None:
+    """And wait until they are gone."""
+    for name in names:
+        agent.client.request("DELETE", f"/api/v1/namespaces/default/pods/{name}")
+    eventually(lambda: not {pod["metadata"]["name"] for pod in agent.client.get("/api/v1/namespaces/default/pods")["items"]} & set(names))
+
+
 def manifest(name: str, *ports: str) -> str:
     """A pod; each port as a flow mapping: "containerPort: 80, hostPort: 8080"."""
     listed = "".join(f"\n    - {{{port}}}" for port in ports)

@@ -12,11 +12,12 @@ from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
-from agent.errors import PodwrightError
+from agent.errors import CommandFailed, PodwrightError, Unsupported
 from agent.kernel import libc, link, netlink, nft, tc
 from agent.kernel.netlink import NETLINK_ROUTE, NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket, Request
 from agent.kernel.nft import Nft, Ruleset
 from agent.kernel.nft.objects import Chain
+from agent.kernel.run import run
 
 _T = TypeVar("_T")
 _IFINFO_BYTES = 16
@@ -56,6 +57,15 @@ def _make_link(kind: str) -> None:
     body = bytes(_IFINFO_BYTES) + netlink.text(_IFLA_IFNAME, name) + info
     with NetlinkSocket(NETLINK_ROUTE) as socket:
         socket.transact([Request(link.RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"ip link add {name} type {kind}")])
+
+
+def has_module(name: str) -> bool:
+    """Whether it could be loaded, or is built in and modprobe knows it; it is not loaded. (ifb makes two links when it is.)"""
+    try:
+        run(["modprobe", "--dry-run", "--quiet", name])
+    except (CommandFailed, Unsupported):
+        return False
+    return True
 
 
 def shaping() -> str:

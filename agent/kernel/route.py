@@ -25,7 +25,7 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD, _IFA_F_TEMPORARY, _IFA_F_DEPRECATED, _IFA_F_PERMANENT = 0x02, 0x01, 0x20, 0x80
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
 _RT_TABLE_MAIN, _RTN_UNICAST, _RTN_UNREACHABLE = 254, 1, 7
-_SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
+_SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 0, 253, 255
 _IFADDR = struct.Struct("=BBBBI")
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _ABSENT = frozenset({errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV})
@@ -89,8 +89,14 @@ def add_unreachable(destination: IPNetwork, *, metric: int) -> Request:
     return Request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, shown)
 
 
+def remove_link_route(destination: IPNetwork, index: int) -> Request:
+    """Of `add_route` without a gateway. Absent: no-op."""
+    return remove_route(Route(destination, index, None, 0, _RT_TABLE_MAIN, RTPROT_PODWRIGHT, _RTN_UNICAST))
+
+
 def remove_route(route: Route) -> Request:
-    body = _route_body(route.destination, route.kind, _SCOPE_UNIVERSE)
+    """Absent: no-op. The scope "nowhere" stands for any, and must be said: another one finds nothing."""
+    body = _route_body(route.destination, route.kind, _SCOPE_NOWHERE)
     if route.index:
         body += netlink.u32(_RTA_OIF, route.index)
     if route.metric:

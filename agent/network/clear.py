@@ -11,7 +11,7 @@ from agent.kernel import route
 from agent.kernel.host import Host
 from agent.kernel.link import Link
 from agent.network import datapath
-from agent.network.node import NodeNetwork
+from agent.network.node import GATEWAY_MAC, NodeNetwork
 from agent.network.tables import Tables
 
 _LOOPBACK = 1
@@ -26,7 +26,7 @@ def clear(network: NodeNetwork, host: Host, tables: Tables) -> None:
 
 def is_ours(found: Link, network: NodeNetwork) -> bool:
     """The alias cannot be given at creation: a bridge whose maker was killed before it wrote one is known by the MAC."""
-    is_named = found.alias == datapath.BRIDGE_ALIAS or (found.alias, found.kind, found.mac) == ("", "bridge", network.bridge_mac)
+    is_named = found.alias == datapath.BRIDGE_ALIAS or (found.alias, found.kind, found.mac) == ("", "bridge", GATEWAY_MAC)
     return datapath.is_pod_link(found) or (found.name == network.bridge and is_named)
 
 

@@ -1,10 +1,11 @@
 """What the kernel must hold for the node and for one pod, in either mode, as printable values. Pure.
 
-Both modes: the pod has its address as /32 or /128 and one way out, its gateway, which is a permanent neighbour;
-so all traffic between pods is routed by the node and passes one forward hook, and no one ever sends ARP or ND.
+Both modes: the pod has its address as /32 or /128 and one way out, its gateway, which is a permanent neighbour; the
+node has a host route to the pod and the pod as a permanent neighbour. So all traffic between pods is routed by the
+node and passes one forward hook, no one ever sends ARP or ND, and an address that no pod has is unreachable at once.
 
-    bridge   host veth is a port of the bridge: static fdb entry for the pod's MAC, permanent neighbour on the bridge
-    routed   host veth stands alone: host route to the pod's address, permanent neighbour on the veth
+    bridge   host veth is a port of the bridge: static fdb entry for the pod's MAC; route and neighbour are on the bridge
+    routed   host veth stands alone; route and neighbour are on it
 
 Order matters to the kernel: port settings before up, up before routes, gateway route before default. And to whoever
 comes after a crash: the alias that names a host veth's owner is its last request, so a named veth is a finished one.
@@ -23,7 +24,7 @@ from agent.kernel.link import Link
 from agent.kernel.netlink import Request
 from agent.kernel.sysctl import Sysctl
 from agent.network import bandwidth
-from agent.network.node import POD_LINK_PREFIX, ROUTED_MAC, SHAPER_LINK_PREFIX, NodeNetwork
+from agent.network.node import GATEWAY_MAC, POD_LINK_PREFIX, SHAPER_LINK_PREFIX, NodeNetwork
 from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.meta import IPAddress, IPNetwork
 
@@ -76,7 +77,7 @@ def is_pod_link(found: Link) -> bool:
 def host_mac(node: NodeNetwork, key: AttachmentKey) -> str:
     """Routed: the constant every pod knows its gateway by. Bridge: any locally administered one, but stable."""
     if node.mode is Mode.ROUTED:
-        return ROUTED_MAC
+        return GATEWAY_MAC
     return (b"\xee" + hashlib.blake2b(key.digest.encode(), digest_size=5).digest()).hex(":")
 
 
@@ -108,13 +109,7 @@ def attach(node: NodeNetwork, attachment: Attachment, *, netns_fd: int, bridge_i
     )
 
 
-def _bridge_reach(attachment: Attachment, bridge_index: int) -> tuple[Request, ...]:
-    known = (neigh.add_neighbour(bridge_index, address, attachment.mac) for address in attachment.addresses)
-    return (neigh.add_forwarding(attachment.host_ifindex, attachment.mac), *known)
-
-
-def _routed_reach(attachment: Attachment) -> tuple[Request, ...]:
-    index = attachment.host_ifindex
+def _known_on(index: int, attachment: Attachment) -> tuple[Request, ...]:
     requests: list[Request] = []
     for address in attachment.addresses:
         requests += neigh.add_neighbour(index, address, attachment.mac), route.add_route(host_prefix(address), index)
@@ -122,11 +117,12 @@ def _routed_reach(attachment: Attachment) -> tuple[Request, ...]:
 
 
 def _pod_settings(attachment: Attachment) -> tuple[Sysctl, ...]:
-    """Redirects are obeyed if `all` or the device says so (IPv4); IPv6 has only the device."""
+    """Redirects are obeyed if `all` or the device says so (IPv4); IPv6 has only the device. Without accept_dad the
+    link-local address too works at once, and nobody is asked about it."""
     settings = [Sysctl("net/ipv4/conf/all/accept_redirects", "0")]
     if any(address.version == 6 for address in attachment.addresses):
         conf = f"net/ipv6/conf/{attachment.ifname}"
-        settings += [Sysctl(f"{conf}/accept_ra", "0"), Sysctl(f"{conf}/accept_redirects", "0")]
+        settings += [Sysctl(f"{conf}/{name}", "0") for name in ("accept_ra", "accept_redirects", "accept_dad")]
     return tuple(settings)
 
 
@@ -135,7 +131,7 @@ def _pod_side(node: NodeNetwork, attachment: Attachment, index: int) -> tuple[Re
     for address in attachment.addresses:
         gateway = node.gateway(address.version, address)
         requests.append(route.add_address(index, address, address.max_prefixlen))
-        requests.append(neigh.add_neighbour(index, gateway, node.gateway_mac))
+        requests.append(neigh.add_neighbour(index, gateway, GATEWAY_MAC))
         if not gateway.is_link_local or gateway.version == 4:
             requests.append(route.add_route(host_prefix(gateway), index))
         requests.append(route.add_route(_DEFAULT[address.version], index, gateway=gateway))
@@ -152,7 +148,9 @@ def repair(node: NodeNetwork, attachment: Attachment, bridge_index: int = 0) -> 
 
 def reach(node: NodeNetwork, attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]:
     """How the node finds the pod behind a host veth that is up."""
-    return _bridge_reach(attachment, bridge_index) if node.mode is Mode.BRIDGE else _routed_reach(attachment)
+    if node.mode is Mode.BRIDGE:
+        return (neigh.add_forwarding(attachment.host_ifindex, attachment.mac), *_known_on(bridge_index, attachment))
+    return _known_on(attachment.host_ifindex, attachment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +169,11 @@ def resize(attachment: Attachment) -> Resize:
 
 
 def detach(attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]:
-    """What deleting the host veth does not take with it: the bridge's neighbour entries."""
+    """What deleting the host veth does not take with it: the routes and neighbours on the bridge."""
     if not bridge_index:
         return ()
-    return tuple(neigh.remove_neighbour(bridge_index, address) for address in attachment.addresses)
+    routes = (route.remove_link_route(host_prefix(address), bridge_index) for address in attachment.addresses)
+    return (*routes, *(neigh.remove_neighbour(bridge_index, address) for address in attachment.addresses))
 
 
 def node_settings(node: NodeNetwork) -> tuple[Sysctl, ...]:
@@ -183,22 +182,26 @@ def node_settings(node: NodeNetwork) -> tuple[Sysctl, ...]:
 
 
 def bridge_links(node: NodeNetwork) -> tuple[Request, ...]:
-    return (link.create_bridge(node.bridge, mac=node.bridge_mac, mtu=node.mtu),)
+    return (link.create_bridge(node.bridge, mac=GATEWAY_MAC, mtu=node.mtu),)
 
 
 def bridge_addresses(node: NodeNetwork, index: int) -> tuple[Request, ...]:
-    """The bridge's own settings and the gateways on it; idempotent."""
-    addresses = (route.add_address(index, gateway, cidr.prefixlen) for gateway, cidr in node.gateways)
+    """The bridge's own settings and the gateways on it; idempotent. Without a link-local address it announces nothing."""
     return (
-        link.configure(index, alias=BRIDGE_ALIAS, ipv4=_HOST_IPV4),
+        link.configure(index, alias=BRIDGE_ALIAS, ipv4=_HOST_IPV4, link_local=False),
+        link.set_mac(index, GATEWAY_MAC),
         link.set_mtu(index, node.mtu),
         link.set_up(index),
-        *addresses,
+        *_gateways_on(index, node),
     )
 
 
 def routed_requests(node: NodeNetwork) -> tuple[Request, ...]:
-    """The gateways as addresses of lo, so that the node always has a source address to speak to pods with, and an
-    answer for addresses that no pod has."""
-    addresses = (route.add_address(_LOOPBACK, gateway, gateway.max_prefixlen) for gateway, _ in node.gateways)
+    return _gateways_on(_LOOPBACK, node)
+
+
+def _gateways_on(index: int, node: NodeNetwork) -> tuple[Request, ...]:
+    """Addresses for the node to speak to pods with, and an answer for those that no pod has. Each is alone in its
+    prefix: a route to the whole range would have the node ask every pod for every address that somebody tries."""
+    addresses = (route.add_address(index, gateway, gateway.max_prefixlen) for gateway, _ in node.gateways)
     return (*addresses, *(route.add_unreachable(cidr, metric=_UNREACHABLE_METRIC) for cidr in node.pod_cidrs))

@@ -20,8 +20,9 @@ POD_LINK_PREFIX = "pwv"
 SHAPER_LINK_PREFIX = "pwi"
 """And so that of the ifb link which shapes what a pod sends, where it is limited."""
 ROUTED_GATEWAY: dict[int, IPAddress] = {4: IPv4Address("169.254.1.1"), 6: IPv6Address("fe80::1")}
-ROUTED_MAC = "ee:ee:ee:ee:ee:ee"
-"""MAC of every host veth in routed mode (each is alone on its link)."""
+GATEWAY_MAC = "ee:ee:ee:ee:ee:ee"
+"""Of the bridge, and of every host veth in routed mode (each is alone on its link). Pods hold it for as long as they
+live, so it must not depend on anything that a configuration can change."""
 
 MARK_SPOOF_CHECKED = 0x80
 MARK_DNAT_BRIDGED = 0x40
@@ -60,10 +61,6 @@ class NodeNetwork:
         """Bridge mode: each CIDR's gateway address, with its network."""
         return tuple((gateway_of(cidr), cidr) for cidr in self.pod_cidrs)
 
-    @property
-    def bridge_mac(self) -> str:
-        return mac_of([gateway for gateway, _ in self.gateways])
-
     def gateway(self, family: int, address: IPAddress) -> IPAddress:
         """The next hop a pod with `address` uses."""
         if self.mode is Mode.ROUTED:
@@ -72,10 +69,6 @@ class NodeNetwork:
             if address in cidr:
                 return gateway
         return next(gateway for gateway, cidr in self.gateways if cidr.version == family)
-
-    @property
-    def gateway_mac(self) -> str:
-        return ROUTED_MAC if self.mode is Mode.ROUTED else self.bridge_mac
 
 
 def gateway_of(cidr: IPNetwork) -> IPAddress:

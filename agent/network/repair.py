@@ -2,7 +2,7 @@
 
 While no agent ran, anyone may have taken a host veth down or off the bridge, removed the bridge itself (its ports
 survive, alone and silent), or deleted neighbours and routes; and an agent that was killed in a detach leaves the
-neighbours and the tracked connections of a pod that is gone. What is found is compared with what is wanted; where
+routes, neighbours and tracked connections of a pod that is gone. What is found is compared with what is wanted; where
 all is well, which is nearly always, nothing is requested.
 """
 
@@ -69,7 +69,7 @@ def plan(node: NodeNetwork, attachments: Sequence[Attachment], seen: Seen, bridg
             requests += datapath.repair(node, attachment, bridge_index)
         else:
             requests += (each for each in datapath.reach(node, attachment, bridge_index) if each not in there)
-    return (*requests, *_stale(attachments, seen.neighbours, bridge_index))
+    return (*requests, *_stale(attachments, seen, bridge_index))
 
 
 def _there(seen: Seen) -> Iterator[Request]:
@@ -79,9 +79,15 @@ def _there(seen: Seen) -> Iterator[Request]:
     yield from (route.add_route(each.destination, each.index) for each in seen.routes if each.protocol == RTPROT_PODWRIGHT)
 
 
-def _stale(attachments: Iterable[Attachment], neighbours: Iterable[Neighbour], bridge_index: int) -> Iterator[Request]:
-    """Nothing but an agent makes permanent neighbours on its bridge; on host veths they go with the link."""
+def _stale(attachments: Iterable[Attachment], seen: Seen, bridge_index: int) -> Iterator[Request]:
+    """Nothing but an agent makes permanent neighbours on its bridge; on host veths they and the routes go with the link."""
+    if not bridge_index:
+        return
     held = {address for attachment in attachments for address in attachment.addresses}
-    for each in neighbours:
-        if bridge_index and each.index == bridge_index and each.address not in held:
+    for way in seen.routes:
+        is_ours = way.index == bridge_index and way.protocol == RTPROT_PODWRIGHT
+        if is_ours and way.destination.network_address not in held:
+            yield route.remove_link_route(way.destination, bridge_index)
+    for each in seen.neighbours:
+        if each.index == bridge_index and each.address not in held:
             yield neigh.remove_neighbour(bridge_index, each.address)

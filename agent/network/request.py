@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.config import Mode
 from agent.network import datapath
-from agent.network.node import NodeNetwork
+from agent.network.node import GATEWAY_MAC, NodeNetwork
 from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, PodReference, PortMapping
 from agent.objects.meta import IPAddress, IPNetwork
 
@@ -65,7 +65,7 @@ def result(network: NodeNetwork, attachment: Attachment) -> AttachResult:
         host_ifname=attachment.host_ifname,
         host_mac=datapath.host_mac(network, attachment.attachment_key),
         bridge=network.bridge if is_bridge else "",
-        bridge_mac=network.bridge_mac if is_bridge else "",
+        bridge_mac=GATEWAY_MAC if is_bridge else "",
         addresses=tuple(
             InterfaceAddress(address, address.max_prefixlen, network.gateway(address.version, address)) for address in attachment.addresses
         ),

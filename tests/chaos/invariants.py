@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -17,15 +17,15 @@ from pathlib import Path
 from agent import config, daemon
 from agent.config import Config, Mode
 from agent.errors import PodwrightError
-from agent.kernel import cgroup, mount, neigh, netns, route
+from agent.kernel import cgroup, mount, neigh, netns, route, sysctl
 from agent.kernel.cgroup import Cgroups
 from agent.kernel.host import Host
 from agent.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket
 from agent.kernel.nft import Nft
 from agent.kernel.nft.transaction import Dialect
-from agent.network import datapath, firewall, forwarding, node
+from agent.network import datapath, facts, firewall, forwarding, node, uplink
 from agent.network.firewall.tables import BRIDGE, INET, NETDEV
-from agent.network.node import POD_LINK_PREFIX, NodeNetwork
+from agent.network.node import GATEWAY_MAC, POD_LINK_PREFIX, NodeNetwork
 from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.encode import from_record
 from agent.objects.meta import IPAddress, Object
@@ -75,14 +75,14 @@ class Node:
     def records(self) -> Records:
         return Records.of(self.config)
 
-    def settled(self, containers: Iterable[AttachmentKey] = (), *, optional: Iterable[AttachmentKey] = ()) -> list[str]:
+    def settled(self, containers: Collection[AttachmentKey] = (), *, optional: Collection[AttachmentKey] = ()) -> list[str]:
         """The violations that are left when the agent had time to come to rest."""
         deadline = time.monotonic() + SETTLE_S
         while (found := self.violations(containers, optional=optional)) and time.monotonic() < deadline:
             time.sleep(0.02)
         return found
 
-    def violations(self, containers: Iterable[AttachmentKey] = (), *, optional: Iterable[AttachmentKey] = ()) -> list[str]:
+    def violations(self, containers: Collection[AttachmentKey] = (), *, optional: Collection[AttachmentKey] = ()) -> list[str]:
         """`containers`: the attachments that runtimes were told of; `optional`: may be there, or not at all."""
         records, network = self.records(), self._network()
         checks = (
@@ -93,6 +93,7 @@ class Node:
             self._reach(records, network),
             self._firewall(records, network),
             _inside_pods(records, network),
+            _settings(),
             _connections(records, network),
         )
         return [problem for check in checks for problem in check]
@@ -113,7 +114,14 @@ class Node:
 
     def _network(self) -> NodeNetwork:
         """As the daemon makes it of configuration and node."""
-        return daemon._node_network(self.config, self._host, self.config.network.mode)
+        seen, families, ours = facts.read(self._host), daemon._families(self.config), daemon._ours(self.config)
+        return node.from_config(
+            self.config,
+            mtu=uplink.mtu(seen, families, ours),
+            node_ips=uplink.node_addresses(seen, families, ours),
+            drop_foreign_forward=forwarding.turned_on(Path(self.config.run_dir), families),
+            foreign=uplink.foreign(seen, families, ours),
+        )
 
     def _sandboxes(self, records: Records) -> Iterator[str]:
         uids = {pod.metadata.uid for pod in records.pods}
@@ -139,7 +147,7 @@ class Node:
         yield from _difference("link", wanted, {(f.name, f.index, f.alias, f.master, f.mtu, f.is_up) for f in found})
 
     def _reach(self, records: Records, network: NodeNetwork) -> Iterator[str]:
-        """How the node finds a pod: neighbours and forwarding on the bridge, or routes and neighbours on each host veth."""
+        """How the node finds a pod: routes and neighbours on the bridge, with forwarding, or on each host veth."""
         links = {link.index: link.name for link in self._host.list_links()}
         is_bridge = network.mode is Mode.BRIDGE
         held = [(a, address) for a in records.attachments for address in a.addresses]
@@ -149,9 +157,9 @@ class Node:
         ports = {(a.host_ifindex, a.mac) for a in records.attachments if is_bridge}
         fdb = {(each.port, each.mac) for each in self._host.list_forwarding()}
         yield from _difference("fdb entry", ports, {each for each in fdb if links.get(each[0], "").startswith(POD_LINK_PREFIX)})
-        routes = {(datapath.host_prefix(address), a.host_ifindex) for a, address in held if not is_bridge}
+        routes = {(datapath.host_prefix(address), network.bridge if is_bridge else a.host_ifname) for a, address in held}
         ours = (each for each in self._host.list_routes() if each.protocol == route.RTPROT_PODWRIGHT and each.index in links)
-        yield from _difference("route", routes, {(each.destination, each.index) for each in ours if links[each.index] != "lo"})
+        yield from _difference("route", routes, {(each.destination, links[each.index]) for each in ours if links[each.index] != "lo"})
 
     def _firewall(self, records: Records, network: NodeNetwork) -> Iterator[str]:
         skeleton = firewall.skeleton(network)
@@ -233,7 +241,11 @@ def _inside_pods(records: Records, network: NodeNetwork) -> Iterator[str]:
         ways = {(a.version, network.gateway(a.version, a)) for a in attachment.addresses}
         defaults = {(r.destination.version, r.gateway) for r in routes if r.destination.prefixlen == _DEFAULT_LENGTH and r.index == index}
         yield from (where + problem for problem in _difference("default route", ways, defaults))
-        yield from (where + problem for problem in _difference("gateway", {(via, network.gateway_mac) for _, via in ways}, gateways))
+        yield from (where + problem for problem in _difference("gateway", {(via, GATEWAY_MAC) for _, via in ways}, gateways))
+
+
+def _settings() -> Iterator[str]:
+    yield from (f"{name} is off" for name in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding") if sysctl.read(name) != "1")
 
 
 def _connections(records: Records, network: NodeNetwork) -> Iterator[str]:

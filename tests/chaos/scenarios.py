@@ -9,28 +9,22 @@ undo        back to where `prepare` began
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from ipaddress import ip_interface
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Protocol
 
 from agent.objects.attachment import AttachmentKey
-from tests.chaos.stage import NODE_ADDRESSES, PORT, Stage, addresses, unanswered
+from tests.chaos.container import Container
+from tests.chaos.stage import NODE_ADDRESSES, Stage, addresses, unanswered
 from tests.prober import NODE, ask
-from tests.runtime.network_namespace import NetworkNamespace
 
 VICTIM, VICTIM_PORT = "victim", 8090
-CONTAINER, NETWORK, IFNAME = "container-1", "pods", "eth0"
-KEY = AttachmentKey(NETWORK, CONTAINER, IFNAME)
+NONE: frozenset[AttachmentKey] = frozenset()
 
 
 class Scenario(Protocol):
     """`optional`: attachments that may be there or not while the outcome is open; `containers`: after `retry`."""
 
-    name: ClassVar[str]
-    optional: ClassVar[frozenset[AttachmentKey]]
-    containers: ClassVar[frozenset[AttachmentKey]]
+    optional: frozenset[AttachmentKey]
+    containers: frozenset[AttachmentKey]
 
     def prepare(self, stage: Stage) -> None: ...
     def act(self, stage: Stage) -> None: ...
@@ -40,9 +34,7 @@ class Scenario(Protocol):
 
 
 class PodCreated:
-    name: ClassVar[str] = "pod created"
-    optional: ClassVar[frozenset[AttachmentKey]] = frozenset()
-    containers: ClassVar[frozenset[AttachmentKey]] = frozenset()
+    optional = containers = NONE
 
     def prepare(self, stage: Stage) -> None:
         pass
@@ -62,9 +54,7 @@ class PodCreated:
 
 
 class PodDeleted:
-    name: ClassVar[str] = "pod deleted"
-    optional: ClassVar[frozenset[AttachmentKey]] = frozenset()
-    containers: ClassVar[frozenset[AttachmentKey]] = frozenset()
+    optional = containers = NONE
 
     def prepare(self, stage: Stage) -> None:
         """Used, so that there are connections to forget."""
@@ -84,82 +74,48 @@ class PodDeleted:
         pass
 
 
-@dataclass
-class _OfRuntime:
-    """A container's sandbox as a runtime makes it; every ADD and DEL is a request of its own."""
-
-    netns: NetworkNamespace
-    added: dict[str, Any] = field(default_factory=dict)
-
-    def call(self, stage: Stage, command: str) -> dict[str, Any]:
-        environment = {
-            "COMMAND": command,
-            "CONTAINERID": CONTAINER,
-            "NETNS": str(self.netns.path),
-            "IFNAME": IFNAME,
-            "PATH": "/opt/cni/bin",
-        }
-        packed = "".join(f"CNI_{name}={value}\0" for name, value in environment.items()) + "\0"
-        ports = [{"hostPort": VICTIM_PORT, "containerPort": PORT, "protocol": protocol} for protocol in ("tcp", "udp")]
-        config = {"cniVersion": "1.1.0", "name": NETWORK, "type": "podwright", "runtimeConfig": {"portMappings": ports}}
-        body = stage.agent.client.request("POST", "/cni", None, packed.encode() + json.dumps(config).encode()).body
-        answer: dict[str, Any] = json.loads(body or "{}")
-        assert "code" not in answer, f"CNI {command}: {answer}\n{stage.agent.tail()}"
-        return answer
-
-    def add(self, stage: Stage) -> None:
-        self.added = self.call(stage, "ADD")
-
-    def delete(self, stage: Stage) -> None:
-        self.call(stage, "DEL")
-
-    def add_problems(self) -> list[str]:
-        own = tuple(str(ip_interface(entry["address"]).ip) for entry in self.added["ips"])
-        return unanswered(Path(self.netns.path), own, VICTIM_PORT)
-
-
-class CniAdd(_OfRuntime):
+class CniAdd:
     """A runtime that got no answer to ADD sends DEL before it tries again."""
 
-    name: ClassVar[str] = "CNI ADD"
-    optional: ClassVar[frozenset[AttachmentKey]] = frozenset({KEY})
-    containers: ClassVar[frozenset[AttachmentKey]] = frozenset({KEY})
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self.optional = self.containers = frozenset({container.key})
 
     def prepare(self, stage: Stage) -> None:
         pass
 
     def act(self, stage: Stage) -> None:
-        self.add(stage)
+        self._container.add(stage)
 
     def retry(self, stage: Stage) -> None:
-        self.delete(stage)
-        self.add(stage)
+        self._container.delete(stage)
+        self._container.add(stage)
 
-    def problems(self, stage: Stage) -> list[str]:
-        return self.add_problems()
+    def problems(self, _: Stage) -> list[str]:
+        return self._container.unanswered()
 
     def undo(self, stage: Stage) -> None:
-        self.delete(stage)
+        self._container.delete(stage)
 
 
-class CniDel(_OfRuntime):
-    name: ClassVar[str] = "CNI DEL"
-    optional: ClassVar[frozenset[AttachmentKey]] = frozenset({KEY})
-    containers: ClassVar[frozenset[AttachmentKey]] = frozenset()
+class CniDel:
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self.optional, self.containers = frozenset({container.key}), NONE
 
     def prepare(self, stage: Stage) -> None:
-        self.add(stage)
-        assert self.add_problems() == []
+        self._container.add(stage)
+        assert self._container.unanswered() == []
 
     def act(self, stage: Stage) -> None:
-        self.delete(stage)
+        self._container.delete(stage)
 
     def retry(self, stage: Stage) -> None:
         self.act(stage)
 
-    def problems(self, stage: Stage) -> list[str]:
-        left = self.netns.links() - {"lo"}
-        return [f"the container still has {link}" for link in left] + still_answering(VICTIM_PORT)
+    def problems(self, _: Stage) -> list[str]:
+        left = self._container.netns.links() - {"lo"}
+        return [f"the container still has {link}" for link in left] + still_answering(self._container.host_port)
 
     def undo(self, stage: Stage) -> None:
         pass

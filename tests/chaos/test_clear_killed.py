@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos import killing, stage
+from tests.chaos.container import Container
 from tests.chaos.killing import Findings
 from tests.chaos.nursery import Nursery
-from tests.chaos.scenarios import CniAdd
 from tests.chaos.stage import BYSTANDERS, Stage
 from tests.runtime.network_namespace import NetworkNamespace
 
@@ -51,5 +51,5 @@ def populate(node: Stage, netns: NetworkNamespace) -> None:
     node.agent.start()
     for name, host_port in BYSTANDERS.items():
         node.make_pod(name, host_port)
-    CniAdd(netns).add(node)
+    Container(netns).add(node)
     node.agent.stop()

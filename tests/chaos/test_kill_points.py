@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.chaos import killing, stage
+from tests.chaos.container import Container
 from tests.chaos.nursery import Nursery
 from tests.chaos.scenarios import CniAdd, CniDel, PodCreated, PodDeleted, Scenario
 from tests.chaos.stage import Stage
@@ -17,9 +18,9 @@ pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture(scope="module")
-def netns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkNamespace]:
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     with NetworkNamespace.made(tmp_path_factory.mktemp("container") / "netns") as made:
-        yield made
+        yield Container(made)
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +29,15 @@ def world(nursery: Nursery, mode: str, tmp_path_factory: pytest.TempPathFactory)
         yield made
 
 
-SCENARIOS: list[Callable[[NetworkNamespace], Scenario]] = [lambda _: PodCreated(), lambda _: PodDeleted(), CniAdd, CniDel]
+SCENARIOS: list[Callable[[Container], Scenario]] = [lambda _: PodCreated(), lambda _: PodDeleted(), CniAdd, CniDel]
 
 
 @pytest.mark.parametrize("make", SCENARIOS, ids=["pod-created", "pod-deleted", "cni-add", "cni-del"])
 def test_killed_in_mid_operation(
-    make: Callable[[NetworkNamespace], Scenario], world: tuple[Stage, Traffic], netns: NetworkNamespace, is_long: bool
+    make: Callable[[Container], Scenario], world: tuple[Stage, Traffic], container: Container, is_long: bool
 ) -> None:
     killed, traffic = world
-    scenario = make(netns)
+    scenario = make(container)
     killed.agent.stop()
     total = killing.count_points(killed, scenario)
     assert traffic.lost() == []

@@ -16,7 +16,7 @@ from agent.kernel import conntrack
 from agent.objects.attachment import Protocol
 from agent.objects.meta import IPAddress
 from tests.packets import INIT, Sctp, SctpEnd
-from tests.places import NODE_ADDRESS, OUTSIDE, OUTSIDE_ADDRESS, Pod, make_pods, manifest
+from tests.places import NODE_ADDRESS, OUTSIDE, OUTSIDE_ADDRESS, Pod, delete_pods, make_pods, manifest
 from tests.prober import NODE, Servers, family_of, inside
 from tests.running import RunningAgent
 
@@ -70,11 +70,6 @@ def pod_with_port(agent: RunningAgent, name: str, protocol: str) -> Pod:
     return make_pods(agent, manifest(name, f"containerPort: 80, hostPort: {HOST_PORT}, protocol: {protocol}"))[0]
 
 
-def remove(agent: RunningAgent, name: str) -> None:
-    agent.client.request("DELETE", f"/api/v1/namespaces/default/pods/{name}")
-    agent.wait_for_pods(0)
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_a_client_that_never_stops_reaches_the_pod_of_the_day(agent, way):
     with restless_client(*WAYS[way]) as client, Servers() as servers:
@@ -82,7 +77,7 @@ def test_a_client_that_never_stops_reaches_the_pod_of_the_day(agent, way):
             pod = pod_with_port(agent, name, "UDP")
             servers.listen(pod.place, name, 80)
             assert is_answered(client, name)
-            remove(agent, name)
+            delete_pods(agent, name)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -93,7 +88,7 @@ def test_a_repeated_sctp_init_reaches_the_pod_that_came_later(agent, family):
         with SctpEnd(pod_with_port(agent, "late", "SCTP").place, family) as server:
             client.send(init, NODE_ADDRESS[family])
             assert server.receive(INIT)[0].destination_port == 80
-        remove(agent, "late")
+        delete_pods(agent, "late")
 
 
 @pytest.mark.needs("/proc/net/nf_conntrack")

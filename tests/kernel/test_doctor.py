@@ -165,6 +165,9 @@ class TestProbes:
         assert refused["veth"] == ""
         assert "ip link add probe-nonsense type nonsense" in refused["nonsense"]
 
+    def test_modules(self) -> None:
+        assert not probe.has_module("nonsense")
+
     def test_rulesets(self) -> None:
         table = Table(Family.INET, "probe")
         impossible = Chain(table, "c", (), Hook("nat", "forward", 0))

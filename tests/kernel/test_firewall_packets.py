@@ -21,7 +21,7 @@ from agent.kernel.nft import Nft
 from agent.network import firewall
 from agent.network.firewall.antispoof import link_local
 from agent.network.firewall.tables import layer2
-from agent.network.node import ROUTED_MAC, NodeNetwork
+from agent.network.node import GATEWAY_MAC, NodeNetwork
 from agent.objects.attachment import Attachment, PortMapping, Protocol
 from tests import frames
 from tests.fresh import in_new_netns, shell
@@ -53,7 +53,7 @@ class World:
 
     def send(self, sender: Attachment, payload: bytes, *, source_mac: str = "", destination_mac: str = "") -> None:
         """A packet from a pod's end of the wire, by default to the gateway and from the pod's own MAC."""
-        gateway = ROUTED_MAC if self.network.mode is Mode.ROUTED else BRIDGE_MAC
+        gateway = GATEWAY_MAC if self.network.mode is Mode.ROUTED else BRIDGE_MAC
         self.wires[sender.host_ifname].send(frames.packet(destination_mac or gateway, source_mac or sender.mac, payload))
 
     def node_reads(self, family: int) -> bytes:
@@ -126,7 +126,7 @@ def make_wire(attachment: Attachment, mode: Mode, namespace: int) -> socket.sock
         shell(f"ip link set {link} master pw0 && bridge link set dev {link} hairpin on learning off flood off")
         shell(f"bridge fdb replace {attachment.mac} dev {link} master static")
     else:
-        shell(f"ip link set {link} address {ROUTED_MAC}")
+        shell(f"ip link set {link} address {GATEWAY_MAC}")
     with netns.entered(namespace):
         shell(f"ip link set eth0 address {attachment.mac} arp off up")
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))

@@ -21,6 +21,8 @@ from tests.running import RunningAgent
 pytestmark = [pytest.mark.kernel, pytest.mark.needs("ip", "nft")]
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+WITHOUT_DAD = "sysctl -qw net.ipv6.conf.{}.accept_dad=0"
+"""Else link-local addresses, with which routers ask for neighbours, are of no use for a second or two."""
 PREFIX = {4: 24, 6: 64}
 ROUTER = {4: "192.0.2.1", 6: "2001:db8::1"}
 
@@ -40,9 +42,10 @@ def guest(number: int, *, bridge: str = "") -> Iterator[Guest]:
     with new_namespace() as place:
         shell(f"ip link add {device} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{place.name}")
         if bridge:
-            shell(f"ip link add {bridge} type bridge && ip link set {bridge} up && ip link set {device} master {bridge}")
-        shell(f"ip link set {device} up")
-        run(place, "ip link set eth0 up")
+            shell(f"ip link add {bridge} type bridge && {WITHOUT_DAD.format(bridge)} && ip link set {bridge} up")
+            shell(f"ip link set {device} master {bridge}")
+        shell(f"{WITHOUT_DAD.format(device)} && ip link set {device} up")
+        run(place, f"{WITHOUT_DAD.format('eth0')} && ip link set eth0 up")
         for family, net in nets.items():
             nodad = "nodad" if family == 6 else ""
             shell(f"ip address add {net}1/{PREFIX[family]} dev {bridge or device} {nodad}")
@@ -89,7 +92,7 @@ def guests() -> Iterator[tuple[Guest, Guest]]:
         yield pair
 
 
-@pytest.mark.parametrize("before", [{"v4": 0, "v6": 0}, {"v4": 1, "v6": 0}, {"v4": 0, "v6": 1}, {"v4": 1, "v6": 1}], ids=str)
+@pytest.mark.parametrize("before", [{"v4": 1, "v6": 0}, {"v4": 0, "v6": 1}], ids=str)
 def test_only_what_was_forwarded_before_is_forwarded(
     tmp_path: Path, mode: str, guests: tuple[Guest, Guest], before: dict[str, int]
 ) -> None:
@@ -162,7 +165,8 @@ def test_a_guest_that_is_bridged_to_the_uplink_goes_on_under_bridge_netfilter(tm
         shell(f"ip link add vm0 type veth peer name eth0 netns /proc/{os.getpid()}/fd/{place.name}")
         stack.callback(shell, "ip link del vm0")
         shell("ip link set vm0 master br0 up")
-        run(place, f"ip link set eth0 up && ip address add {addresses[4]}/24 dev eth0 && ip address add {addresses[6]}/64 dev eth0 nodad")
+        run(place, f"{WITHOUT_DAD.format('eth0')} && ip link set eth0 up")
+        run(place, f"ip address add {addresses[4]}/24 dev eth0 && ip address add {addresses[6]}/64 dev eth0 nodad")
         agent = stack.enter_context(running_agent(tmp_path, mode))
         (pod,) = make_pods(agent, manifest("a"))
         servers = stack.enter_context(Servers())

@@ -12,7 +12,7 @@ import pytest
 
 from tests import frames
 from tests.packets import Wire, on_one_cpu
-from tests.places import NODE_ADDRESS, OUTSIDE, OUTSIDE_ADDRESS, SEGMENT, UPLINK, Pod, eventually, gateway_mac, make_pods, manifest, run
+from tests.places import NODE_ADDRESS, OUTSIDE, OUTSIDE_ADDRESS, SEGMENT, UPLINK, Pod, delete_pods, eventually, gateway_mac, make_pods, manifest, run
 from tests.prober import NODE, Servers, ask
 from tests.running import RunningAgent
 
@@ -142,4 +142,4 @@ def test_a_conflict_names_the_owner(world, agent):
     late = "/api/v1/namespaces/default/pods/late"
     said = eventually(lambda: [c["message"] for c in agent.client.get(late).get("status", {}).get("conditions", ()) if c.get("reason") == "SandboxFailed"])
     assert said == [f"cannot build sandbox of pod default/late: hostPort {ON_IPV4}/TCP is held by pod default/a"]
-    agent.client.request("DELETE", late)
+    delete_pods(agent, "late")

@@ -55,11 +55,11 @@ def capabilities(machine: Machine) -> Iterator[Finding]:
 def links(machine: Machine) -> Iterator[Finding]:
     if not machine.is_root:
         return
-    refused = probe.links((*_LINKS, "ifb"))
+    refused = probe.links((*_LINKS, *(() if probe.has_module("ifb") else ("ifb",))))
     for kind, consequence in _LINKS.items():
         if refused[kind]:
             yield fail(f"no {kind} links, {consequence}: {refused[kind]}", f"modprobe {kind}")
-    shaping = refused["ifb"] or probe.shaping()
+    shaping = refused.get("ifb") or probe.shaping()
     if shaping:
         yield warn(f"bandwidth limits of pods do not work: {shaping}", "modprobe ifb sch_tbf")
     if not any(refused.values()) and not shaping:

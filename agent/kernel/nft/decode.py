@@ -10,7 +10,7 @@ from agent.kernel.nft import wire
 from agent.kernel.nft.datatypes import Scalar
 from agent.kernel.nft.objects import Data, DataTypes, Element, Set, Table
 from agent.kernel.nft.verdict import decode_verdict
-from agent.kernel.nft.wire import ChainAttr, ElementAttr, ElementListAttr, Family, Msg, SetAttr, TableAttr
+from agent.kernel.nft.wire import ChainAttr, ElementAttr, ElementListAttr, Family, Msg, RuleAttr, SetAttr, TableAttr
 
 _HEADER_BYTES = 4
 _COMMENT = 0

@@ -1,5 +1,7 @@
 """What one pod costs the kernel, read as the commands a person would type."""
 
+import pytest
+
 from agent.config import Mode
 from agent.network import datapath
 from agent.network.node import mac_of
@@ -22,11 +24,12 @@ def test_a_pod_on_the_bridge():
         "ip link set index 1048576 up",
         "bridge fdb replace 0a:58:0a:49:00:05 dev index 1048576 master static",
         "ip neighbour replace 10.73.0.5 lladdr 0a:58:0a:49:00:05 dev index 7 nud permanent",
+        "ip route replace 10.73.0.5/32 dev index 7 proto 112",
         "netns POD: sysctl -w net/ipv4/conf/all/accept_redirects=0",
         "netns POD: ip link set index 1048577 ipv4.accept_redirects=0",
         "netns POD: ip link set index 1048577 up",
         "netns POD: ip address replace 10.73.0.5/32 dev index 1048577 nodad",
-        "netns POD: ip neighbour replace 10.73.0.1 lladdr 0a:58:0a:49:00:01 dev index 1048577 nud permanent",
+        "netns POD: ip neighbour replace 10.73.0.1 lladdr ee:ee:ee:ee:ee:ee dev index 1048577 nud permanent",
         "netns POD: ip route replace 10.73.0.1/32 dev index 1048577 proto 112",
         "netns POD: ip route replace 0.0.0.0/0 via 10.73.0.1 dev index 1048577 proto 112",
         "ip link set index 1048576 alias 'podwright 2967ffa82230af61b80c pod demo/pod-c1'",
@@ -75,10 +78,25 @@ def test_a_pods_mac_is_its_ipv4_address_else_a_hash_of_its_ipv6_one():
     assert only_v6 != mac_of(attachment("fd73::6").addresses)
 
 
-def test_detach_forgets_the_bridges_neighbours():
+def test_detach_forgets_the_bridges_routes_and_neighbours():
     made = attachment("10.73.0.5", "fd73::5")
     assert [str(r) for r in datapath.detach(made, 7)] == [
+        "ip route del 10.73.0.5/32 dev index 7",
+        "ip route del fd73::5/128 dev index 7",
         "ip neighbour del 10.73.0.5 dev index 7",
         "ip neighbour del fd73::5 dev index 7",
     ]
     assert datapath.detach(made) == ()
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_an_address_that_no_pod_has_is_unreachable(mode):
+    """And nobody is asked for it, as there is no route to the range as a whole."""
+    requests = datapath.bridge_addresses(node(mode), 7) if mode is Mode.BRIDGE else datapath.routed_requests(node(mode))
+    lines = [str(request) for request in requests]
+    assert lines[-4:] == [
+        f"ip address replace 10.73.0.1/32 dev index {7 if mode is Mode.BRIDGE else 1} nodad",
+        f"ip address replace fd73::1/128 dev index {7 if mode is Mode.BRIDGE else 1} nodad",
+        "ip route replace unreachable 10.73.0.0/20 metric 4000000000 proto 112",
+        "ip route replace unreachable fd73::/64 metric 4000000000 proto 112",
+    ]
