@@ -18,8 +18,15 @@ _NFNLGRP_NFTABLES = 7
 
 
 def ours() -> list[str]:
-    """Everything in tables named podwright, without handles, elements in order: equal when it does the same."""
-    return [json.dumps(_plain(entry), sort_keys=True) for entry in json.loads(shell("nft -j list ruleset"))["nftables"] if _is_ours(entry)]
+    """Everything in tables named podwright, without handles and in an order of its own: equal when it does the same."""
+    found = [entry for entry in json.loads(shell("nft -j list ruleset"))["nftables"] if _is_ours(entry)]
+    return [json.dumps(_plain(entry), sort_keys=True) for entry in sorted(found, key=_place)]
+
+
+def _place(entry: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    """Rules of one chain stay in their order."""
+    (kind, content), *_ = entry.items()
+    return content["family"], kind, str(content.get("chain", content.get("name")))
 
 
 def _is_ours(entry: dict[str, dict[str, Any]]) -> bool:

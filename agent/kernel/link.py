@@ -143,6 +143,12 @@ def set_up(index: int) -> Request:
     return Request(RTM_NEWLINK, 0, _header(index, IFF_UP, IFF_UP), f"ip link set index {index} up")
 
 
+def settle(index: int) -> Request:
+    """Asking for one link makes the kernel (from 6.8) finish what a new carrier set off: until then the link drops what it
+    is given to send, and the first packet after an attach would be lost. Older kernels do it by themselves, a little later."""
+    return Request(RTM_GETLINK, 0, _header(index), f"ip link show index {index}")
+
+
 def set_mtu(index: int, mtu: int) -> Request:
     return Request(RTM_NEWLINK, 0, _header(index) + netlink.u32(_IFLA_MTU, mtu), f"ip link set index {index} mtu {mtu}", _GONE)
 

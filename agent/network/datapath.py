@@ -105,7 +105,7 @@ def attach(node: NodeNetwork, attachment: Attachment, *, netns_fd: int, bridge_i
         host=(create, settle, *bandwidth.ensure(attachment, alias(attachment)), link.set_up(index), *reach(node, attachment, bridge_index)),
         pod_settings=_pod_settings(attachment),
         pod=_pod_side(node, attachment, pod_index),
-        seal=(link.configure(index, alias=alias(attachment)),),
+        seal=(link.configure(index, alias=alias(attachment)), *(link.settle(each) for each in (index, bridge_index) if each)),
     )
 
 

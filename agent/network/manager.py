@@ -74,12 +74,13 @@ class NetworkManager:
         for leftover in recovery.leftovers:
             logger.info("removing leftover link {} ({})", leftover.name, leftover.alias or "no alias")
             self._host.remove_link(leftover.index)
-        self._lost = {attachment.metadata.name for attachment in recovery.dead}
-        repair.ensure_reach(self._host, self.network, recovery.alive, self._bridge_index)
+        gone = repair.ensure_reach(self._host, self.network, recovery.alive, self._bridge_index)
+        lost = (*recovery.dead, *gone)
+        self._lost = {attachment.metadata.name for attachment in lost}
         self._cleaners.submit(repair.forget_strangers, self.network, self._is_held)
-        alter.settle_limits(self._host, recovery.alive)
+        alter.settle_limits(self._host, [each for each in recovery.alive if each not in gone])
         logger.info("network {} is up: {}", self.network.mode, recovery)
-        return recovery.dead
+        return lost
 
     def _ensure_node(self) -> None:
         self._host.ensure_settings(datapath.node_settings(self.network))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from agent.errors import PodwrightError
+from agent.errors import KernelError, PodwrightError
 from agent.kernel import conntrack, neigh, route
 from agent.kernel.host import Host
 from agent.kernel.link import Link
@@ -36,12 +36,27 @@ class Seen:
     routes: Sequence[Route]
 
 
-def ensure_reach(host: Host, node: NodeNetwork, attachments: Sequence[Attachment], bridge_index: int) -> None:
+def ensure_reach(host: Host, node: NodeNetwork, attachments: Sequence[Attachment], bridge_index: int) -> tuple[Attachment, ...]:
+    """Returns those whose host veth went meanwhile: a namespace that nobody holds any more takes its time to die."""
     seen = Seen(host.list_links(), host.list_neighbours(), host.list_forwarding(), host.list_routes())
-    requests = plan(node, attachments, seen, bridge_index)
-    if requests:
-        logger.info("repairing how pods are found: {}", "; ".join(map(str, requests)))
+    gone = _without_link(attachments, seen.links)
+    requests = plan(node, [each for each in attachments if each not in gone], seen, bridge_index)
+    if not requests:
+        return gone
+    logger.info("repairing how pods are found: {}", "; ".join(map(str, requests)))
+    try:
         host.apply(requests)
+    except KernelError as error:
+        gone = _without_link(attachments, host.list_links())
+        if not gone:
+            raise
+        logger.info("{} pod links went meanwhile: {}", len(gone), error)
+    return gone
+
+
+def _without_link(attachments: Iterable[Attachment], links: Iterable[Link]) -> tuple[Attachment, ...]:
+    there = {link.index for link in links}
+    return tuple(attachment for attachment in attachments if attachment.host_ifindex not in there)
 
 
 def forget_strangers(node: NodeNetwork, is_held: Callable[[IPAddress], bool]) -> None:

@@ -2,8 +2,9 @@
 
 What they should hold is the firewall's (pure); this module commits it and remembers it, so that tables which another
 program changed can be put right at any time. A pod costs a handful of elements in one transaction, whatever the
-number of pods. Where the kernel lets tables have an owner nobody else can write them; elsewhere what is found at start
-is replaced rather than trusted, and a change that is refused may mean that the tables are gone.
+number of pods. From Linux 6.9 tables have an owner and nobody else can write them while it lives; elsewhere a change
+that is refused may mean that the tables are gone. What is found at start anybody may have changed, with or without
+owners: it is replaced, which no packet notices and which takes half as long as comparing (70 ms with 500 pods).
 """
 
 from __future__ import annotations
@@ -47,11 +48,10 @@ class Tables:
         return self._session.owns_tables
 
     def start(self, attachments: Iterable[Attachment]) -> None:
-        """Adopt the tables an earlier agent left and change only what differs: no packet of a living pod is lost."""
+        """In place of what an earlier agent left, in one transaction: no packet of a living pod is lost."""
         with self._lock:
             self._wanted = {each.host_ifname: each for each in attachments}
-            committed = self._ensure(() if self.are_owned else self.names)
-        logger.debug("firewall at start: {}", committed or "as wanted")
+            self._ensure(self.names)
 
     def add(self, attachment: Attachment) -> None:
         """After the host veth exists, to which the chains are bound that some pods have."""
@@ -110,7 +110,16 @@ class Tables:
             self._ensure(self.names)
 
     def _ensure(self, distrusted: Collection[Table]) -> Batch:
-        attachments, devices = self._known.values(), self._devices()
+        devices = self._devices()
+        try:
+            return self._ensure_on(devices, distrusted)
+        except KernelError:
+            if self._devices() == devices:
+                raise
+            return self._ensure(distrusted)  # a device went between look and commit
+
+    def _ensure_on(self, devices: Collection[str], distrusted: Collection[Table]) -> Batch:
+        attachments = self._known.values()
         elements = [element for each in attachments for element in firewall.elements(self._network, each)]
         chains = [chain for each in attachments if each.host_ifname in devices for chain in firewall.device_chains(self._network, each)]
         elements += firewall.foreign_elements(self._foreign)

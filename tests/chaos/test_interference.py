@@ -68,10 +68,11 @@ def test_a_start_repairs_what_was_done_to_a_dead_agent(world: World, done: Inter
     assert world.problems() == []
 
 
+@pytest.mark.long
 def test_a_restart_repairs_what_was_done_to_a_living_agent(world: World, done: Interference) -> None:
     if done.only_dead:
         pytest.skip("the agent owns its tables: see the test of that")
-    done.act(world.stage, world.pods["a"])
+    done.act(world.stage, world.pods["a"])  # test_any_state.py does the same in the normal run, at random
     lived = within(REPAIR_S, lambda: world.stage.node.violations() == [])
     print(f"{done.name}: {'repaired at once' if lived else 'repaired only by a restart'}")
     world.stage.agent.restart()

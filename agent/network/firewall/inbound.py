@@ -5,6 +5,8 @@ neither a neighbour on the segment nor a pod may reach what the node keeps for i
 loopback do so later. In bridge mode a packet arrives from the bridge, whether it is routed (once) or bridge netfilter
 shows a bridged frame to inet (the second time is skipped by the kernel); from the bare host veth only while that is
 no port, and then it has no mark.
+The mark is nobody else's business and goes at once; but in a chain behind, not in the same: while a table is replaced
+a packet can meet the old chain and then the new one, which must find the mark still there.
 """
 
 from __future__ import annotations
@@ -12,29 +14,26 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from agent.config import Mode
-from agent.kernel.nft import DROP, Chain, Hook, jump, rule
+from agent.kernel.nft import DROP, Chain, Hook, rule
 from agent.kernel.nft.fields import ct_status, daddr, iifname, mark, saddr
 from agent.kernel.nft.statements import add_mark, clear_mark
 from agent.network.firewall.tables import POD_LINKS, from_pods, inet_chain
 from agent.network.node import MARK_DNAT_BRIDGED, MARK_SPOOF_CHECKED, NodeNetwork
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
-_CHAIN = "from-pods"
 
 
 def chains(node: NodeNetwork) -> tuple[Chain, ...]:
-    judged = inet_chain(
-        _CHAIN,
-        None,
-        rule(mark.masked(MARK_SPOOF_CHECKED, 0), DROP),
-        rule(clear_mark(MARK_SPOOF_CHECKED)),
-    )
-    martians = (rule(iifname.is_not("lo"), end(4).is_(LOOPBACK), DROP) for end in (daddr, saddr))
-    entrances = [rule(iifname.is_(POD_LINKS), jump(_CHAIN))]
+    from_pod = [iifname.is_(POD_LINKS)]
     if node.mode is Mode.BRIDGE:
-        entrances.insert(0, rule(from_pods(node), jump(_CHAIN)))
-    early = inet_chain("early-prerouting", Hook("filter", "prerouting", -310), *martians, *entrances)
-    return (judged, early, _translated(node)) if node.mode is Mode.BRIDGE else (judged, early)
+        from_pod.insert(0, from_pods(node))
+    martians = (rule(iifname.is_not("lo"), end(4).is_(LOOPBACK), DROP) for end in (daddr, saddr))
+    unjudged = (rule(each, mark.masked(MARK_SPOOF_CHECKED, 0), DROP) for each in from_pod)
+    judged = (
+        inet_chain("early-prerouting", Hook("filter", "prerouting", -310), *martians, *unjudged),
+        inet_chain("unmark", Hook("filter", "prerouting", -309), *(rule(each, clear_mark(MARK_SPOOF_CHECKED)) for each in from_pod)),
+    )
+    return (*judged, _translated(node)) if node.mode is Mode.BRIDGE else judged
 
 
 def _translated(node: NodeNetwork) -> Chain:

@@ -63,15 +63,17 @@ def test_between_ports_only_translated_frames_pass() -> None:
 @pytest.mark.parametrize(
     ("mode", "entrances"),
     [
-        (Mode.BRIDGE, ['iifname "pw0" jump from-pods', 'iifname "pwv*" jump from-pods']),
-        (Mode.ROUTED, ['iifname "pwv*" jump from-pods']),
+        (Mode.BRIDGE, ['iifname "pw0"', 'iifname "pwv*"']),
+        (Mode.ROUTED, ['iifname "pwv*"']),
     ],
 )
-def test_unjudged_packets_of_pods_drop_before_conntrack(mode: Mode, entrances: list[str]) -> None:
-    assert rules(node(mode), "inet", "early-prerouting")[3:] == entrances
-    assert rules(node(mode), "inet", "from-pods") == [
-        "meta mark & 0x00000080 == 0x00000000 drop",
-        "meta mark set meta mark & 0xffffff7f",
+def test_unjudged_packets_of_pods_drop_before_conntrack_and_the_mark_goes_in_the_chain_behind(mode: Mode, entrances: list[str]) -> None:
+    assert rules(node(mode), "inet", "early-prerouting")[3:] == [
+        f"{entrance} meta mark & 0x00000080 == 0x00000000 drop" for entrance in entrances
+    ]
+    assert rules(node(mode), "inet", "unmark") == [
+        "type filter hook prerouting priority -309; policy accept;",
+        *(f"{entrance} meta mark set meta mark & 0xffffff7f" for entrance in entrances),
     ]
 
 
