@@ -1,8 +1,11 @@
 """Puts our tables right when another program changed or flushed them.
 
-Needed where the kernel cannot give tables an owner (before 6.9): `nft flush ruleset`, and every tool that reloads a
-whole firewall, takes them too. Elements that were changed are compared one by one; a table in which anything else
+Needed where the kernel cannot give them a lasting owner (before 6.9): `nft flush ruleset`, and every tool that reloads
+a whole firewall, takes them too. Elements that were changed are compared one by one; a table in which anything else
 was touched is replaced in one transaction.
+Until then pods are closed, because the marks that one table gives are asked for by another, unless all are gone at
+once. Tables that only an owner can flush exist from Linux 5.12, but `nft -j list` before 1.1 fails on them altogether:
+no way out for a node where others use it too.
 """
 
 from __future__ import annotations

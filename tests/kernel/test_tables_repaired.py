@@ -1,9 +1,8 @@
 """Where nftables know no owners, what other programs do to our tables is seen and put right.
 
-The window, from their commit to ours (this test prints it): 6 ms in the median with two pods on the two busy cores of the
-test machine, 25 ms with a hundred. In it, deleting one of the tables opens nothing: the marks of the one are asked for by
-the other. Only who flushes all of nftables at once (`nft flush ruleset`) opens pods to each other and to forged
-addresses, for as long as that.
+The window, from their commit to ours (this test prints it): XX. Deleting one table opens nothing in it: the marks that
+one gives are asked for by the other. Only who flushes all of nftables at once opens pods to each other and to forged
+addresses, for that long: the forger here gets some 40 of its 2,000 datagrams a second through.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import pytest
 from tests import frames, rulesets
 from tests.fresh import shell
 from tests.places import NODE_ADDRESS, Pod, eventually, gateway_mac, make_pods, manifest
-from tests.prober import NODE, Servers, ask, inside
+from tests.prober import Servers, ask, inside
 from tests.running import RunningAgent
 
 pytestmark = [pytest.mark.kernel, pytest.mark.needs("nft")]
@@ -139,13 +138,26 @@ def test_the_window_when_everything_is_flushed(agent: RunningAgent, pods: list[P
     with forger(pods[1], pods[0]) as got:
         windows = sorted(repaired(agent, "flush ruleset") for _ in range(20))
         time.sleep(0.1)
-        during = got[0]
-        time.sleep(0.5)
-        assert got[0] == during, "forged packets pass after the repair"
+        passed = got[0]
+        time.sleep(0.3)
+        assert got == [passed], "forged packets pass after the repair"
+    middle, most = statistics.median(windows) * 1e3, windows[-1] * 1e3
     with capsys.disabled():
-        middle = statistics.median(windows) * 1e3
-        print(f"\n{mode}: put right {middle:.1f} ms after a flush ({windows[-1] * 1e3:.1f} at most), {during} forged packets in 20 windows")
+        print(f"\n{mode}: put right {middle:.1f} ms after a flush in the median of 20, {most:.1f} at most; {passed} forged packets passed")
     assert middle < 200
+
+
+def test_the_forger_would_pass_if_nothing_stopped_it(agent: RunningAgent, pods: list[Pod]) -> None:
+    """Else the tests above prove nothing."""
+    agent.kill()
+    with forger(pods[1], pods[0]) as got:
+        shell("nft flush ruleset")
+        eventually(lambda: got[0] > 0)
+        agent.start()
+        time.sleep(0.1)
+        passed = got[0]
+        time.sleep(0.3)
+        assert got == [passed]
 
 
 def test_pods_come_and_go_while_others_flush(agent: RunningAgent, pods: list[Pod]) -> None:

@@ -24,14 +24,14 @@ LOOPBACK = IPv4Network("127.0.0.0/8")
 
 
 def chains(node: NodeNetwork) -> tuple[Chain, ...]:
-    from_pod = [iifname.is_(POD_LINKS)]
-    if node.mode is Mode.BRIDGE:
-        from_pod.insert(0, from_pods(node))
+    port = iifname.is_(POD_LINKS)
+    from_pod = (from_pods(node), port) if node.mode is Mode.BRIDGE else (port,)
     martians = (rule(iifname.is_not("lo"), end(4).is_(LOOPBACK), DROP) for end in (daddr, saddr))
     unjudged = (rule(each, mark.masked(MARK_SPOOF_CHECKED, 0), DROP) for each in from_pod)
+    unmark = (rule(each, clear_mark(MARK_SPOOF_CHECKED)) for each in from_pod)
     judged = (
         inet_chain("early-prerouting", Hook("filter", "prerouting", -310), *martians, *unjudged),
-        inet_chain("unmark", Hook("filter", "prerouting", -309), *(rule(each, clear_mark(MARK_SPOOF_CHECKED)) for each in from_pod)),
+        inet_chain("unmark", Hook("filter", "prerouting", -309), *unmark),
     )
     return (*judged, _translated(node)) if node.mode is Mode.BRIDGE else judged
 

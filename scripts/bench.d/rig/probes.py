@@ -86,7 +86,7 @@ class Asker:
     def __enter__(self) -> Asker:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *reason: object) -> None:
         for _, connection in self._connecting.values():
             connection.close()
         self._open.close()
@@ -149,7 +149,7 @@ class Asker:
 
 
 def _checksum(message: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(message) // 2}H", message))
+    total: int = sum(struct.unpack(f"!{len(message) // 2}H", message))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF
 

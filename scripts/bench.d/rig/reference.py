@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.prober import NODE, inside
+
 PLUGINS = Path("/usr/lib/cni")
 Config = Mapping[str, Any]
 
@@ -40,21 +42,22 @@ def namespace(path: Path) -> Iterator[Path]:
 class Chain:
     """Plugins executed one after the other, each with the result of the one before."""
 
-    def __init__(self, name: str, directory: Path, plugins: Sequence[Config], *, node: Path | None = None, path: str = "") -> None:
+    def __init__(self, name: str, directory: Path, plugins: Sequence[Config], *, node: Path = NODE, path: str = "") -> None:
         """`node`: the network namespace to run them in. `path` goes before PATH, for the programs that they start."""
-        self._name, self._directory, self._plugins = name, directory, plugins
-        self._enter = ["nsenter", f"--net={node}", "--"] if node else []
+        self._name, self._directory, self._plugins, self._node = name, directory, plugins, node
         self._environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]}
 
     def add(self, container: str, netns: Path, ports: Sequence[Config] = ()) -> Config:
         result: Config = {}
-        for plugin in self._plugins:
-            result = json.loads(self._execute("ADD", plugin, container, netns, ports, result))
+        with inside(self._node):
+            for plugin in self._plugins:
+                result = json.loads(self._execute("ADD", plugin, container, netns, ports, result))
         return result
 
     def delete(self, container: str, netns: Path, ports: Sequence[Config] = (), result: Config | None = None) -> None:
-        for plugin in reversed(self._plugins):
-            self._execute("DEL", plugin, container, netns, ports, result or {})
+        with inside(self._node):
+            for plugin in reversed(self._plugins):
+                self._execute("DEL", plugin, container, netns, ports, result or {})
 
     def _execute(  # noqa: PLR0913, PLR0917 (what a plugin is called with)
         self, verb: str, plugin: Config, container: str, netns: Path, ports: Sequence[Config], result: Config
@@ -65,24 +68,42 @@ class Chain:
         if result:
             config["prevResult"] = result
         call = {"CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_NETNS": str(netns), "CNI_IFNAME": "eth0"}
-        command = [*self._enter, str(self._directory / plugin["type"])]
         environment = {**self._environment, **call, "CNI_PATH": str(self._directory)}
+        command = [str(self._directory / plugin["type"])]
         done = subprocess.run(command, env=environment, input=json.dumps(config).encode(), capture_output=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{verb} by {plugin['type']} failed: {done.stdout.decode()} {done.stderr.decode()}")
         return done.stdout
 
 
-def bridge(name: str, ranges: Sequence[str], **settings: Any) -> Config:
-    """The bridge plugin with host-local addresses; one range per family."""
+def bridge(name: str, ranges: Sequence[str], *, data: Path, **settings: Any) -> Config:
+    """The bridge plugin with host-local addresses, one range per family; leases are kept in `data`."""
     ipam = {
         "type": "host-local",
         "ranges": [[{"subnet": subnet}] for subnet in ranges],
         "routes": [{"dst": "::/0" if ":" in subnet else "0.0.0.0/0"} for subnet in ranges],
-        "dataDir": "/run/bench-host-local",
+        "dataDir": str(data),
     }
     return {"type": "bridge", "bridge": name, "isGateway": True, "hairpinMode": True, **settings, "ipam": ipam}
 
 
 def addresses(result: Config) -> list[str]:
     return [entry["address"].partition("/")[0] for entry in result["ips"]]
+
+
+def hostport_chain(ranges: Sequence[str], data: Path) -> list[Config]:
+    """What a node with host ports has: bridge, portmap, firewall."""
+    return [
+        bridge("bench0", ranges, data=data, ipMasq=True),
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+        {"type": "firewall"},
+    ]
+
+
+def iptables_path(flavour: str, directory: Path) -> str:
+    """A directory to put before PATH, in which iptables is of this flavour (legacy or nft)."""
+    directory.mkdir()
+    for name in ("iptables", "ip6tables"):
+        for command in ("", "-save", "-restore"):
+            (directory / f"{name}{command}").symlink_to(f"/usr/sbin/xtables-{flavour}-multi")
+    return str(directory)

@@ -23,9 +23,8 @@ def seen(*attachments, mode, **differences) -> Seen:
         "neighbours": [Neighbour(bridge or each.host_ifindex, address, each.mac) for each, address in held],
         "forwarding": [Forwarding(each.host_ifindex, each.mac) for each in attachments if bridge],
         "routes": [
-            Route(datapath.host_prefix(address), each.host_ifindex, None, 0, 254, RTPROT_PODWRIGHT, 1)
+            Route(datapath.host_prefix(address), bridge or each.host_ifindex, None, 0, 254, RTPROT_PODWRIGHT, 1)
             for each, address in held
-            if not bridge
         ],
     }
     return Seen(**{**whole, **differences})
@@ -74,10 +73,13 @@ def test_a_missing_route_is_added():
     ]
 
 
-def test_the_neighbours_of_a_pod_that_is_gone_are_removed_from_the_bridge():
+def test_route_and_neighbour_of_a_pod_that_is_gone_are_removed_from_the_bridge():
     made, gone = attachment("10.73.0.5"), attachment("10.73.0.6", container_id="c2", index=0x100002)
     both = seen(made, gone, mode=Mode.BRIDGE)
-    assert requests(Mode.BRIDGE, both, made) == [f"ip neighbour del 10.73.0.6 dev index {BRIDGE}"]
+    assert requests(Mode.BRIDGE, both, made) == [
+        f"ip route del 10.73.0.6/32 dev index {BRIDGE}",
+        f"ip neighbour del 10.73.0.6 dev index {BRIDGE}",
+    ]
 
 
 def test_a_neighbour_with_another_mac_is_replaced():

@@ -1,0 +1,163 @@
+"""A pod's network through CNI, ADD and DEL as a runtime sees them, against bridge + portmap + firewall.
+
+Both sides are executed as a runtime executes them, with one hostPort and both families, into fresh namespaces. The
+reference chain is there with both kinds of iptables, each in a node of its own; the faster one counts.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from rig import crowd, reference
+from rig.measure import interleaved, milliseconds
+from rig.options import Options
+from rig.reference import Chain
+from rig.report import Comparison, Figure, Goal, Report
+from rig.runtime import Runtime, ask_agent
+
+from agent.kernel import mount, netns
+from cni import conflist
+from tests.running import RunningAgent
+
+_PRESENT = 200
+_GOALS = {
+    ("ADD", 0): Goal(0.18, 0.12),
+    ("ADD", _PRESENT): Goal(0.12, 0.09),
+    ("DEL", 0): Goal(0.22, 0.14),
+    ("DEL", _PRESENT): Goal(0.16, 0.12),
+}
+_RATE = Goal(60, 100, at_least=True)
+_SHARE_MS, _GROWTH = Goal(5, 3), Goal(1.2, 1.05)
+_CALLERS, _TOGETHER = 10, 100
+_RANGES = ("10.99.0.0/20", "fd99::/64")
+_FLAVOURS = ("legacy", "nft")
+_Peers = dict[tuple[str, int], Runtime]
+"""By kind of iptables and number of pods that are there."""
+
+
+def run(options: Options) -> Report:
+    reference.require("bridge", "portmap", "firewall", "host-local")
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        root = Path(directory)
+        netns.ensure_root(root / "ns")
+        stack.callback(mount.remove_, root / "ns")
+        present = options.count(_PRESENT, 3)
+        peers = {(f, n): stack.enter_context(_peer(root, f, n)) for f in _FLAVOURS for n in (0, present)}
+        found = sum((_of_mode(root, mode, options, peers) for mode in options.modes), Report())
+        with crowd.agent("routed") as running:
+            found += Report((_growth(options, _runtime(root, running)),))
+        return found + _callers_of_peers(options, peers)
+
+
+def _of_mode(root: Path, mode: str, options: Options, peers: _Peers) -> Report:
+    with crowd.agent(mode) as running:
+        ours = _runtime(root, running)
+        found = Report()
+        for number in sorted({number for _, number in peers}):
+            ours.fill(number)
+            for flavour in _FLAVOURS:
+                found += _compare(f"{mode}, {number} pods", number, options.pairs, ours, (flavour, peers[flavour, number]))
+        found += _alone(mode, options, running, ours)
+    return found
+
+
+def _compare(what: str, present: int, pairs: int, ours: Runtime, peer: tuple[str, Runtime]) -> Report:
+    flavour, reference_runtime = peer
+    for side in (ours, reference_runtime):
+        side.cycle()  # the first one makes the bridge and the tables
+    mine, theirs = interleaved(ours.cycle, reference_runtime.cycle, pairs)
+    verbs = enumerate(("ADD", "DEL"))
+    return Report(
+        comparisons=tuple(
+            Comparison(
+                f"{what}: {verb}",
+                "ms",
+                tuple(sample[position] for sample in mine),
+                tuple(sample[position] for sample in theirs),
+                f"chain, iptables-{flavour}",
+                _GOALS.get((verb, present)),
+            )
+            for position, verb in verbs
+        )
+    )
+
+
+def _alone(mode: str, options: Options, running: RunningAgent, ours: Runtime) -> Report:
+    """What has no peer: the agent's share, many callers, growth."""
+    figures = [
+        Figure("the plugin's start (VERSION), in every call", "ms", tuple(_version_ms(running) for _ in range(options.pairs))),
+        *_callers(mode, options, ours, _RATE),
+    ]
+    ours.fill(options.count(300, 1))
+    shares = [_share(running, ours) for _ in range(options.pairs)]
+    figures += [
+        Figure(f"{mode}: agent's share of an ADD, 500 pods", "ms", tuple(add for add, _ in shares), _SHARE_MS),
+        Figure(f"{mode}: agent's share of a DEL, 500 pods", "ms", tuple(delete for _, delete in shares)),
+    ]
+    return Report(tuple(figures))
+
+
+def _share(running: RunningAgent, ours: Runtime) -> tuple[float, float]:
+    container = ours.container()
+    shares = ask_agent(running.socket_path, "ADD", container), ask_agent(running.socket_path, "DEL", container)
+    netns.remove(container.netns.parent)
+    return shares
+
+
+def _growth(options: Options, ours: Runtime) -> Figure:
+    """The thousandth ADD through the plugin against the tenth, on an agent without pods: medians of 20 around each."""
+    last, around = options.count(1000, 6), options.count(20, 2)
+    times = []
+    for _ in range(last):
+        container = ours.container()
+        times.append(milliseconds(partial(ours.add, container)))
+    return Figure("routed: 1,000th ADD against 10th", "", (median(times[-around:]) / median(times[:around]),), _GROWTH)
+
+
+def _callers(what: str, options: Options, runtime: Runtime, goal: Goal | None = None) -> list[Figure]:
+    rates = [runtime.together(_CALLERS, options.count(_TOGETHER, 10)) for _ in range(options.count(3, 1))]
+    return [
+        Figure(f"{what}: {_CALLERS} callers at once, ADD", "/s", tuple(added for added, _ in rates), goal),
+        Figure(f"{what}: {_CALLERS} callers at once, DEL", "/s", tuple(removed for _, removed in rates)),
+    ]
+
+
+def _callers_of_peers(options: Options, peers: _Peers) -> Report:
+    figures = [figure for flavour in _FLAVOURS for figure in _callers(f"chain, iptables-{flavour}", options, peers[flavour, 0])]
+    return Report(tuple(figures))
+
+
+def _runtime(root: Path, running: RunningAgent) -> Runtime:
+    """Ours, as `podwright cni install` leaves it."""
+    folder = running.run_dir.parent
+    conflist.install(folder / "net.d", folder / "bin", socket=running.socket_path, spool=running.state_dir / "spool")
+    chain = Chain("podwright", folder / "bin", [{"type": "podwright", "capabilities": {"portMappings": True}}])
+    return Runtime(chain, _directory(root, folder.name))
+
+
+@contextmanager
+def _peer(root: Path, flavour: str, present: int) -> Iterator[Runtime]:
+    """The reference chain in a node of its own, with pods that are there already."""
+    name = f"{flavour}-{present}"
+    with reference.namespace(root / name) as node:
+        path = reference.iptables_path(flavour, root / f"iptables-{name}")
+        plugins = reference.hostport_chain(_RANGES, root / f"leases-{name}")
+        runtime = Runtime(Chain("bench", reference.PLUGINS, plugins, node=node, path=path), _directory(root, f"pods-{name}"))
+        runtime.fill(present)
+        yield runtime
+
+
+def _directory(root: Path, name: str) -> Path:
+    (directory := root / "ns" / name).mkdir()
+    return directory
+
+
+def _version_ms(running: RunningAgent) -> float:
+    command: Sequence[str] = [str(running.run_dir.parent / "bin/podwright")]
+    return milliseconds(lambda: subprocess.run(command, env={"CNI_COMMAND": "VERSION"}, stdout=subprocess.DEVNULL, check=True))
