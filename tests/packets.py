@@ -44,7 +44,8 @@ class Wire:
 
     @property
     def mac(self) -> str:
-        return self._socket.getsockname()[4].hex(":")
+        address: bytes = self._socket.getsockname()[4]
+        return address.hex(":")
 
     def send(self, *wanted: bytes) -> None:
         for frame in wanted:
@@ -59,7 +60,7 @@ class Wire:
 
     def seen_until(self, fence: bytes, timeout_s: float = 2.0) -> list[bytes]:
         """All frames up to the one that holds `fence`, which must come."""
-        found = []
+        found: list[bytes] = []
         for frame in self.seen(timeout_s):
             if fence in frame:
                 return found

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -46,7 +46,7 @@ class Pod:
 
 def pod_of(agent: RunningAgent, found: Mapping[str, Any]) -> Pod:
     name, uid = found["metadata"]["name"], found["metadata"]["uid"]
-    addresses = {ip_address(entry["ip"]).version: entry["ip"] for entry in found["status"]["podIPs"]}
+    addresses: dict[int, str] = {ip_address(entry["ip"]).version: entry["ip"] for entry in found["status"]["podIPs"]}
     return Pod(name, agent.namespace_of(found), addresses, datapath.host_ifname(AttachmentKey("podwright", uid, "eth0")))
 
 

@@ -139,9 +139,13 @@ class Conversation:
     def ask(self) -> Answer | None:
         """None when nobody answers in time, or the connection is refused."""
         try:
-            return self._ask_stream() if self._kind == "tcp" else self._ask_datagram()
+            return self.demand()
         except OSError:
             return None
+
+    def demand(self) -> Answer:
+        """The answer, or the error."""
+        return self._ask_stream() if self._kind == "tcp" else self._ask_datagram()
 
     def _ask_stream(self) -> Answer:
         if self._is_open:
@@ -161,6 +165,12 @@ def ask(place: Path, kind: str, address: str, port: int, *, timeout_s: float = 0
     """Ask once from a place; None when nobody answered in time, or the connection was refused."""
     with Conversation(place, kind, address, port, timeout_s=timeout_s) as conversation:
         return conversation.ask()
+
+
+def answer(place: Path, kind: str, address: str, port: int) -> Answer:
+    """For an answer that must come."""
+    with Conversation(place, kind, address, port) as conversation:
+        return conversation.demand()
 
 
 def _parsed(text: bytes, sender: str) -> Answer:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
 from agent.errors import KernelError
@@ -38,6 +38,7 @@ _MANY = 8
 """Addresses for which reading the table once is cheaper than having the kernel walk it twice for each."""
 _REFUSED = (errno.EOPNOTSUPP, errno.EINVAL)
 _GONE = frozenset({errno.ENOENT})
+_AT_ONCE = 256
 
 _Entry = dict[int, bytes]
 
@@ -62,7 +63,7 @@ def flush_port(protocol: Protocol, port: int, is_wanted: Callable[[IPAddress], b
     with NetlinkSocket(NETLINK_NETFILTER) as socket:
         for family in _AF:
             found = _asking(socket, family, protocol, port)
-            socket.transact([_delete(family, entry) for entry in found if is_wanted(_destination(entry, family))])
+            _delete_all(socket, [_delete(family, entry) for entry in found if is_wanted(_destination(entry, family))])
 
 
 def _is_done_by_filter(socket: NetlinkSocket, address: IPAddress) -> bool:
@@ -87,7 +88,13 @@ def _by_filter(address: IPAddress, side: int) -> Request:
 def _delete_where(socket: NetlinkSocket, families: Iterable[int], is_gone: Callable[[IPAddress], bool]) -> None:
     for family in families:
         ends = ((entry, (_source(entry[side], family) for side in (_TUPLE_ORIG, _TUPLE_REPLY))) for entry in _list(socket, family))
-        socket.transact([_delete(family, entry) for entry, sources in ends if any(map(is_gone, sources))])
+        _delete_all(socket, [_delete(family, entry) for entry, sources in ends if any(map(is_gone, sources))])
+
+
+def _delete_all(socket: NetlinkSocket, requests: Sequence[Request]) -> None:
+    """In parts: a busy pod has more entries than one message may be long."""
+    for start in range(0, len(requests), _AT_ONCE):
+        socket.transact(requests[start : start + _AT_ONCE])
 
 
 def _asking(socket: NetlinkSocket, family: int, protocol: Protocol, port: int) -> Iterator[_Entry]:

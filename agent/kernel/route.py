@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.kernel import netlink
@@ -23,7 +24,7 @@ RTPROT_PODWRIGHT = 112
 _AF = {4: 2, 6: 10}
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD, _IFA_F_TEMPORARY, _IFA_F_DEPRECATED, _IFA_F_PERMANENT = 0x02, 0x01, 0x20, 0x80
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
 _RT_TABLE_MAIN, _RTN_UNICAST, _RTN_UNREACHABLE = 254, 1, 7
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 0, 253, 255
 _IFADDR = struct.Struct("=BBBBI")
@@ -52,6 +53,7 @@ class Route:
     table: int
     protocol: int
     kind: int
+    source: IPAddress | None = None
 
 
 def add_address(index: int, address: IPAddress, prefix_length: int) -> Request:
@@ -69,8 +71,10 @@ def remove_address(index: int, address: IPAddress, prefix_length: int) -> Reques
     return Request(RTM_DELADDR, 0, body, f"ip address del {address}/{prefix_length} dev index {index}", _ABSENT)
 
 
-def add_route(destination: IPNetwork, index: int, *, gateway: IPAddress | None = None, metric: int = 0) -> Request:
-    """A route through a link, directly (scope link) or by a gateway."""
+def add_route(
+    destination: IPNetwork, index: int, *, gateway: IPAddress | None = None, metric: int = 0, source: IPAddress | None = None
+) -> Request:
+    """A route through a link, directly (scope link) or by a gateway. `source`: the node's address to speak from."""
     body = _route_body(destination, _RTN_UNICAST, _SCOPE_LINK if gateway is None and destination.version == 4 else _SCOPE_UNIVERSE)
     body += netlink.u32(_RTA_OIF, index)
     shown = f"ip route replace {destination}"
@@ -79,7 +83,11 @@ def add_route(destination: IPNetwork, index: int, *, gateway: IPAddress | None =
         shown += f" via {gateway}"
     if metric:
         body += netlink.u32(_RTA_PRIORITY, metric)
-    return Request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, f"{shown} dev index {index} proto {RTPROT_PODWRIGHT}")
+    shown += f" dev index {index} proto {RTPROT_PODWRIGHT}"
+    if source is not None:
+        body += netlink.attr(_RTA_PREFSRC, source.packed)
+        shown += f" src {source}"
+    return Request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, shown)
 
 
 def add_unreachable(destination: IPNetwork, *, metric: int) -> Request:
@@ -140,11 +148,16 @@ def _list_family(socket: NetlinkSocket, family: int) -> list[Route]:
             Route(
                 destination=ipaddress.ip_network((raw, length)),
                 index=int.from_bytes(values.get(_RTA_OIF, b""), "little"),
-                gateway=ipaddress.ip_address(values[_RTA_GATEWAY]) if _RTA_GATEWAY in values else None,
+                gateway=_optional_address(values, _RTA_GATEWAY),
                 metric=int.from_bytes(values.get(_RTA_PRIORITY, b""), "little"),
                 table=int.from_bytes(values.get(_RTA_TABLE, b"") or bytes([table]), "little"),
                 protocol=protocol,
                 kind=kind,
+                source=_optional_address(values, _RTA_PREFSRC),
             )
         )
     return found
+
+
+def _optional_address(values: Mapping[int, bytes], kind: int) -> IPAddress | None:
+    return ipaddress.ip_address(values[kind]) if kind in values else None

@@ -109,10 +109,13 @@ def attach(node: NodeNetwork, attachment: Attachment, *, netns_fd: int, bridge_i
     )
 
 
-def _known_on(index: int, attachment: Attachment) -> tuple[Request, ...]:
+def _known_on(node: NodeNetwork, index: int, attachment: Attachment) -> tuple[Request, ...]:
     requests: list[Request] = []
     for address in attachment.addresses:
-        requests += neigh.add_neighbour(index, address, attachment.mac), route.add_route(host_prefix(address), index)
+        requests += (
+            neigh.add_neighbour(index, address, attachment.mac),
+            route.add_route(host_prefix(address), index, source=node.near_address(address)),
+        )
     return tuple(requests)
 
 
@@ -149,8 +152,8 @@ def repair(node: NodeNetwork, attachment: Attachment, bridge_index: int = 0) -> 
 def reach(node: NodeNetwork, attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]:
     """How the node finds the pod behind a host veth that is up."""
     if node.mode is Mode.BRIDGE:
-        return (neigh.add_forwarding(attachment.host_ifindex, attachment.mac), *_known_on(bridge_index, attachment))
-    return _known_on(attachment.host_ifindex, attachment)
+        return (neigh.add_forwarding(attachment.host_ifindex, attachment.mac), *_known_on(node, bridge_index, attachment))
+    return _known_on(node, attachment.host_ifindex, attachment)
 
 
 @dataclass(frozen=True, slots=True)

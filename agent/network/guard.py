@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from loguru import logger
 
 from agent import metrics
-from agent.kernel.nft import Batch, Table
-from agent.kernel.nft.watch import ForeignCommit, TableWatch
+from agent.kernel.nft.watch import ForeignChange, ForeignCommit, TableWatch
 from agent.network.errand import Errand
 from agent.network.tables import Tables
 
@@ -31,8 +30,7 @@ class TableGuard:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._lock = threading.Lock()
-        self._touched: set[Table] = set()
-        self._distrusted: set[Table] = set()
+        self._commits: list[ForeignCommit] = []
         self._watch = TableWatch(tables.names, own_port=tables.own_port, changed=self._hear, lost=self._hear_nothing)
         self._errand = Errand("repairing the firewall", self._repair)
 
@@ -45,40 +43,34 @@ class TableGuard:
         self._errand.stop()
 
     def _hear(self, commit: ForeignCommit) -> None:
-        self._remember([c.table for c in commit.changes], [c.table for c in commit.changes if not c.is_of_element])
+        with self._lock:
+            self._commits.append(commit)
         self._errand.ring()
-        logger.warning("firewall was changed by {} (pid {}): {}", commit.program, commit.pid, _summary([str(c) for c in commit.changes]))
 
     def _hear_nothing(self) -> None:
-        self._remember(self._tables.names, self._tables.names)
-        self._errand.ring()
-        logger.warning("announcements of firewall changes were lost: replacing all of it")
+        changes = tuple(ForeignChange(table, "changes that were not announced", is_of_element=False) for table in self._tables.names)
+        self._hear(ForeignCommit("somebody", 0, changes))
 
     def _repair(self) -> None:
+        """Words come last: the window is open until then."""
         with self._lock:
-            touched, self._touched = self._touched, set()
-            distrusted, self._distrusted = self._distrusted, set()
+            commits, self._commits = self._commits, []
+        changes = [change for commit in commits for change in commit.changes]
         started = time.perf_counter()
         try:
-            committed = self._tables.repair(distrusted)
+            committed = self._tables.repair({change.table for change in changes if not change.is_of_element})
         except BaseException:
-            self._remember(touched, distrusted)
+            with self._lock:
+                self._commits[:0] = commits
             raise
         elapsed_ms = (time.perf_counter() - started) * 1e3
-        for table in touched:
+        for table in {change.table for change in changes}:
             metrics.FIREWALL_REPAIRS.inc(str(table))
-        logger.info("firewall put right in {:.1f} ms: {}", elapsed_ms, _summary_of(committed))
-
-    def _remember(self, touched: Collection[Table], distrusted: Collection[Table]) -> None:
-        with self._lock:
-            self._touched.update(touched)
-            self._distrusted.update(distrusted)
+        for commit in commits:
+            logger.warning("firewall was changed by {} (pid {}): {}", commit.program, commit.pid, _summary(commit.changes))
+        logger.info("firewall put right in {:.1f} ms: {}", elapsed_ms, _summary(committed.commands) or "nothing differed")
 
 
-def _summary_of(committed: Batch) -> str:
-    return _summary([str(command) for command in committed.commands]) if committed else "nothing differed"
-
-
-def _summary(lines: list[str]) -> str:
-    rest = len(lines) - _SHOWN
-    return "; ".join(lines[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+def _summary(things: Sequence[object]) -> str:
+    rest = len(things) - _SHOWN
+    return "; ".join(str(thing) for thing in things[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

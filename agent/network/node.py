@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from agent.config import Config, Mode
+from agent.errors import InvalidObject
 from agent.objects.meta import IPAddress, IPNetwork
 
 POD_LINK_PREFIX = "pwv"
@@ -63,12 +64,15 @@ class NodeNetwork:
 
     def gateway(self, family: int, address: IPAddress) -> IPAddress:
         """The next hop a pod with `address` uses."""
-        if self.mode is Mode.ROUTED:
-            return ROUTED_GATEWAY[family]
-        for gateway, cidr in self.gateways:
-            if address in cidr:
-                return gateway
-        return next(gateway for gateway, cidr in self.gateways if cidr.version == family)
+        near = ROUTED_GATEWAY[family] if self.mode is Mode.ROUTED else self.near_address(address)
+        if near is None:
+            raise InvalidObject(f"address {address} has no gateway: there is no IPv{family} range", hint="add one to network.podCIDRs")
+        return near
+
+    def near_address(self, address: IPAddress) -> IPAddress | None:
+        """The one of the node's addresses that it speaks to this pod from: its range's, else any of its family."""
+        near = [gateway for gateway, cidr in self.gateways if cidr.version == address.version]
+        return next((gateway for gateway, cidr in self.gateways if address in cidr), near[0] if near else None)
 
 
 def gateway_of(cidr: IPNetwork) -> IPAddress:

@@ -91,7 +91,9 @@ def _there(seen: Seen) -> Iterator[Request]:
     """What is there, as the requests that would have made it: these are what is wanted, too."""
     yield from (neigh.add_neighbour(each.index, each.address, each.mac) for each in seen.neighbours)
     yield from (neigh.add_forwarding(each.port, each.mac) for each in seen.forwarding)
-    yield from (route.add_route(each.destination, each.index) for each in seen.routes if each.protocol == RTPROT_PODWRIGHT)
+    for each in seen.routes:
+        if each.protocol == RTPROT_PODWRIGHT:
+            yield route.add_route(each.destination, each.index, source=each.source)
 
 
 def _stale(attachments: Iterable[Attachment], seen: Seen, bridge_index: int) -> Iterator[Request]:

@@ -20,7 +20,7 @@ from agent.errors import Conflict
 from agent.objects.meta import Key, Object
 from agent.store.base import Event, EventType
 
-HISTORY = 4096
+HISTORY = 1024
 """Events kept of each kind; trimmed in halves, so between this and twice as many are there."""
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -84,7 +85,7 @@ class Node:
 
     def violations(self, containers: Collection[AttachmentKey] = (), *, optional: Collection[AttachmentKey] = ()) -> list[str]:
         """`containers`: the attachments that runtimes were told of; `optional`: may be there, or not at all."""
-        records, network = self.records(), self._network()
+        records, network = self.records(), self._network
         checks = (
             _pods(records),
             _attachments(records, network, {*containers}, {*optional}),
@@ -112,8 +113,9 @@ class Node:
         found += [f"file {each}" for each in Path(self.config.state_dir).rglob("*") if each.name != "pods"]
         return found + [f"setting {name}" for name in forwarding.load(Path(self.config.run_dir))]
 
+    @cached_property
     def _network(self) -> NodeNetwork:
-        """As the daemon makes it of configuration and node."""
+        """As the daemon makes it of configuration and node; made when an agent has run, and the uplink stays as it is."""
         seen, families, ours = facts.read(self._host), daemon._families(self.config), daemon._ours(self.config)
         return node.from_config(
             self.config,

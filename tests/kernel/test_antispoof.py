@@ -101,14 +101,14 @@ def world(agent: RunningAgent) -> Iterator[World]:
     with ExitStack() as stack:
         stack.enter_context(on_one_cpu())
         wire = stack.enter_context(Wire(hostile.place, "eth0"))
-        watchers = {"pod": Wire(other.place, "eth0"), "node": NodeEar(), "outside": Wire(OUTSIDE, SEGMENT)}
+        watchers: dict[str, Wire | NodeEar] = {"pod": Wire(other.place, "eth0"), "node": NodeEar(), "outside": Wire(OUTSIDE, SEGMENT)}
         for watcher in watchers.values():
             stack.enter_context(watcher)
         yield World(hostile, other, gateway_mac(hostile), wire, watchers)
 
 
 @family
-def test_a_pods_own_packets_arrive(world, family):
+def test_a_pods_own_packets_arrive(world: World, family: int) -> None:
     assert world.arrived(*world.datagrams(world.hostile.address(family))) == {"pod", "node", "outside"}
 
 
@@ -123,24 +123,24 @@ SOURCES: dict[str, Callable[[World, int], IPAddress]] = {
 
 @family
 @pytest.mark.parametrize("whose", SOURCES)
-def test_a_source_that_is_not_the_pods(world, family, whose):
+def test_a_source_that_is_not_the_pods(world: World, family: int, whose: str) -> None:
     source = SOURCES[whose](world, family)
     assert world.arrived(*world.datagrams(source), *world.datagrams(source, world.other.mac)) == set()
 
 
-def test_a_link_local_source_that_is_not_the_pods(world):
+def test_a_link_local_source_that_is_not_the_pods(world: World) -> None:
     assert world.arrived(*world.datagrams(link_local(world.other.mac))) == set()
 
 
 @family
-def test_a_mac_that_is_not_the_pods(world, family):
+def test_a_mac_that_is_not_the_pods(world: World, family: int) -> None:
     own = world.hostile.address(family)
     macs = (FOREIGN_MAC, world.other.mac, world.gateway)
     assert world.arrived(*(frame for mac in macs for frame in world.datagrams(own, mac))) == set()
 
 
 @family
-def test_frames_past_the_gateway(world, family):
+def test_frames_past_the_gateway(world: World, family: int) -> None:
     """Straight to another pod's MAC, to everybody, and to those who listen to a group: pods share no link."""
     own = world.hostile.address(family)
     group = frames.packet(ALL_NODES_MAC[family], world.hostile.mac, frames.udp(own, ALL_NODES[family], PORT, SIGN))
@@ -149,14 +149,14 @@ def test_frames_past_the_gateway(world, family):
 
 
 @family
-def test_tagged_frames(world, family):
+def test_tagged_frames(world: World, family: int) -> None:
     """A tag of VLAN 0 is taken off on the way in, behind the backs of rules that look for an ethertype."""
     for source in (world.hostile.address(family), FOREIGN[family]):
         tagged = [frame[:12] + struct.pack(">HH", VLAN, 0) + frame[12:] for frame in world.datagrams(source)]
         assert world.arrived(*tagged) == set()
 
 
-def test_arp_in_anothers_name(world):
+def test_arp_in_anothers_name(world: World) -> None:
     own, other = world.hostile.address(4), world.other.address(4)
     claims = [
         (world.hostile.mac, world.hostile.mac, other),
@@ -167,12 +167,14 @@ def test_arp_in_anothers_name(world):
     ]
     before = neighbours(world)
     for to in (BROADCAST, world.gateway, world.other.mac):
-        messages = [(frame_mac, frames.arp(mac, sender, target)) for frame_mac, mac, sender in claims for target in (other, GATEWAY[4], sender)]
+        messages = [
+            (frame_mac, frames.arp(mac, sender, target)) for frame_mac, mac, sender in claims for target in (other, GATEWAY[4], sender)
+        ]
         assert world.arrived(*(frames.ethernet(to, frame_mac, ARP, message + SIGN) for frame_mac, message in messages)) == set()
     assert neighbours(world) == before
 
 
-def test_neighbour_discovery_in_anothers_name(world):
+def test_neighbour_discovery_in_anothers_name(world: World) -> None:
     own, other, local = world.hostile.address(6), world.other.address(6), link_local(world.hostile.mac)
     before = neighbours(world)
     for to, mac in ((ALL_NODES[6], ALL_NODES_MAC[6]), (GATEWAY[6], world.gateway), (other, world.other.mac)):
@@ -185,7 +187,7 @@ def test_neighbour_discovery_in_anothers_name(world):
     assert neighbours(world) == before
 
 
-def test_router_advertisements_even_behind_an_extension_header(world):
+def test_router_advertisements_even_behind_an_extension_header(world: World) -> None:
     local = link_local(world.hostile.mac)
     plain = frames.neighbour(ROUTER_ADVERTISEMENT, local, ALL_NODES[6], ip_address(bytes(8) + OPTION))
     padding = struct.pack(">BB6x", frames.ICMPV6, 0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fresh import shell
-from tests.places import NODE_ADDRESS, Pod, eventually, make_pods
+from tests.places import NODE_ADDRESS, Pod, eventually, make_pods, new_namespace, run
 from tests.prober import NODE
 from tests.running import RunningAgent
 from tests.streams import Stream, measured, stream
@@ -153,3 +155,45 @@ def test_a_deleted_pod_leaves_no_shaping_link_and_no_rule(agent: RunningAgent, p
     agent.cli("delete", "pod", "b")
     assert shaper(pods["b"]) not in shaping_links()
     assert shaper(pods["b"]) not in shell("nft list table netdev podwright")
+
+
+def cni(agent: RunningAgent, command: str, place: Path, *, before: object = None, **bandwidth: int) -> dict[str, Any]:
+    """One CNI verb as the shim forwards it; its result, empty where it has none."""
+    environment = {
+        "CNI_COMMAND": command,
+        "CNI_CONTAINERID": "c1",
+        "CNI_NETNS": str(place),
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": "/opt/cni/bin",
+    }
+    config: dict[str, object] = {"cniVersion": "1.1.0", "name": "podwright", "type": "podwright", "runtimeConfig": {"bandwidth": bandwidth}}
+    if before:
+        config["prevResult"] = before
+    packed = "".join(f"{name}={value}\0" for name, value in environment.items()) + "\0" + json.dumps(config)
+    answer = agent.client.request("POST", "/cni", body=packed.encode()).body
+    found: dict[str, Any] = json.loads(answer) if answer else {}
+    return found
+
+
+def test_a_runtimes_limits_by_the_cni_capability(agent: RunningAgent) -> None:
+    """The burst is what runtimes fill in that know a rate only."""
+    links = set(shaping_links())
+    with new_namespace() as place:
+        wanted = {"ingressRate": 20_000_000, "ingressBurst": 2**31 - 1, "egressRate": 50_000_000, "egressBurst": 2**31 - 1}
+        result = cni(agent, "ADD", place, **wanted)
+        host_link = result["interfaces"][-2]["name"]
+        pod = Pod("c1", place, {}, host_link)
+        assert "rate 20Mbit burst 62500b" in towards(pod)
+        assert measured((place, NODE, NODE_ADDRESS[4])) == pytest.approx([50], rel=PRECISION)
+        assert cni(agent, "CHECK", place, before=result) == {}
+        shell(f"tc qdisc del dev {host_link} root")
+        assert "ingress bandwidth limit of container c1 (eth0) is gone" in cni(agent, "CHECK", place, before=result)["msg"]
+        assert cni(agent, "DEL", place) == {}
+    assert set(shaping_links()) == links
+
+
+def test_a_runtimes_wrong_limit_is_refused_before_anything_is_done(agent: RunningAgent) -> None:
+    with new_namespace() as place:
+        refused = cni(agent, "ADD", place, ingressRate=10)
+        assert (refused["code"], "bandwidth.ingressRate: 10 bit/s is out of range" in refused["msg"]) == (7, True)
+        assert "eth0" not in run(place, "ip -br link")

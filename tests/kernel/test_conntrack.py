@@ -71,7 +71,7 @@ def pod_with_port(agent: RunningAgent, name: str, protocol: str) -> Pod:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_client_that_never_stops_reaches_the_pod_of_the_day(agent, way):
+def test_a_client_that_never_stops_reaches_the_pod_of_the_day(agent: RunningAgent, way: str) -> None:
     with restless_client(*WAYS[way]) as client, Servers() as servers:
         for name in ("first", "second"):
             pod = pod_with_port(agent, name, "UDP")
@@ -81,7 +81,7 @@ def test_a_client_that_never_stops_reaches_the_pod_of_the_day(agent, way):
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_a_repeated_sctp_init_reaches_the_pod_that_came_later(agent, family):
+def test_a_repeated_sctp_init_reaches_the_pod_that_came_later(agent: RunningAgent, family: int) -> None:
     with SctpEnd(OUTSIDE, family) as client:
         init = Sctp(40000, HOST_PORT, INIT, tag=1)
         client.send(init, NODE_ADDRESS[family])
@@ -94,7 +94,7 @@ def test_a_repeated_sctp_init_reaches_the_pod_that_came_later(agent, family):
 @pytest.mark.needs("/proc/net/nf_conntrack")
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.usefixtures("agent")
-def test_only_flows_to_the_port_and_the_addresses_are_forgotten(family):
+def test_only_flows_to_the_port_and_the_addresses_are_forgotten(family: int) -> None:
     """A resolver's port on the node must not cost pods the answers of resolvers elsewhere."""
     local, far, port = NODE_ADDRESS[family], OUTSIDE_ADDRESS[family], 5353
     with socket.socket(family_of(local), socket.SOCK_DGRAM) as client:

@@ -12,8 +12,21 @@ import pytest
 
 from tests import frames
 from tests.packets import Wire, on_one_cpu
-from tests.places import NODE_ADDRESS, OUTSIDE, OUTSIDE_ADDRESS, SEGMENT, UPLINK, Pod, delete_pods, eventually, gateway_mac, make_pods, manifest, run
-from tests.prober import NODE, Servers, ask
+from tests.places import (
+    NODE_ADDRESS,
+    OUTSIDE,
+    OUTSIDE_ADDRESS,
+    SEGMENT,
+    UPLINK,
+    Pod,
+    delete_pods,
+    eventually,
+    gateway_mac,
+    make_pods,
+    manifest,
+    run,
+)
+from tests.prober import NODE, Servers, answer, ask
 from tests.running import RunningAgent
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("bridge_netfilter")]
@@ -57,18 +70,18 @@ def world(agent: RunningAgent) -> Iterator[World]:
 
 
 @family
-def test_a_host_ip_is_the_only_address_of_its_port(world, family):
+def test_a_host_ip_is_the_only_address_of_its_port(world: World, family: int) -> None:
     port = OWN_ADDRESS_PORT[family]
     for place in (OUTSIDE, NODE, world.b.place, world.a.place):
-        assert ask(place, "tcp", NODE_ADDRESS[family], port).name == "a"
+        assert answer(place, "tcp", NODE_ADDRESS[family], port).name == "a"
         assert ask(place, "tcp", NODE_ADDRESS[10 - family], port) is None
     assert ask(NODE, "tcp", GATEWAY[family], port) is None
     assert ask(world.b.place, "tcp", GATEWAY[family], port) is None
 
 
 @kind
-def test_a_port_on_localhost_is_for_the_node_alone(world, kind):
-    assert ask(NODE, kind, LOCALHOST, ON_LOCALHOST).name == "a"
+def test_a_port_on_localhost_is_for_the_node_alone(world: World, kind: str) -> None:
+    assert answer(NODE, kind, LOCALHOST, ON_LOCALHOST).name == "a"
     for place in (NODE, OUTSIDE, world.b.place):
         assert ask(place, kind, NODE_ADDRESS[4], ON_LOCALHOST) is None
     assert ask(world.b.place, kind, LOCALHOST, ON_LOCALHOST) is None
@@ -79,17 +92,17 @@ def test_a_port_on_localhost_is_for_the_node_alone(world, kind):
 class TestForwardedTraffic:
     """A port is the node's only together with an address of the node."""
 
-    def test_of_a_pod_to_the_outside(self, world, family, kind):
-        assert ask(world.b.place, kind, OUTSIDE_ADDRESS[family], EVERYWHERE).name == "outside"
+    def test_of_a_pod_to_the_outside(self, world: World, family: int, kind: str) -> None:
+        assert answer(world.b.place, kind, OUTSIDE_ADDRESS[family], EVERYWHERE).name == "outside"
 
-    def test_of_the_outside_to_a_pod(self, world, family, kind, outside_knows_the_pods):
-        assert ask(OUTSIDE, kind, world.b.addresses[family], EVERYWHERE).name == "b"
+    def test_of_the_outside_to_a_pod(self, world: World, family: int, kind: str, outside_knows_the_pods: None) -> None:
+        assert answer(OUTSIDE, kind, world.b.addresses[family], EVERYWHERE).name == "b"
 
-    def test_of_a_pod_to_a_pod(self, world, family, kind):
-        assert ask(world.a.place, kind, world.b.addresses[family], EVERYWHERE).name == "b"
+    def test_of_a_pod_to_a_pod(self, world: World, family: int, kind: str) -> None:
+        assert answer(world.a.place, kind, world.b.addresses[family], EVERYWHERE).name == "b"
 
-    def test_of_the_node_itself(self, world, family, kind):
-        assert ask(NODE, kind, OUTSIDE_ADDRESS[family], EVERYWHERE).name == "outside"
+    def test_of_the_node_itself(self, world: World, family: int, kind: str) -> None:
+        assert answer(NODE, kind, OUTSIDE_ADDRESS[family], EVERYWHERE).name == "outside"
 
 
 @pytest.fixture
@@ -108,7 +121,7 @@ class TestMartians:
 
     ME, NODE_IP, LOOPBACK = (ip_address(text) for text in (OUTSIDE_ADDRESS[4], NODE_ADDRESS[4], LOCALHOST))
 
-    def test_from_outside(self, world, node_loopback):
+    def test_from_outside(self, world: World, node_loopback: Callable[[], list[bytes]]) -> None:
         with Wire(OUTSIDE, SEGMENT) as outside, Wire(NODE, UPLINK) as uplink, Wire(world.a.place, "eth0") as pod, on_one_cpu():
             forged = [frames.udp(self.ME, self.LOOPBACK, port, b"martian") for port in (ON_LOCALHOST, EVERYWHERE, NODE_PORT)]
             forged += [frames.udp(self.LOOPBACK, self.NODE_IP, EVERYWHERE, b"martian")]
@@ -117,7 +130,7 @@ class TestMartians:
             assert not [frame for frame in pod.seen_until(b"fence") if b"martian" in frame]
         assert node_loopback() == []
 
-    def test_from_a_pod(self, world, node_loopback):
+    def test_from_a_pod(self, world: World, node_loopback: Callable[[], list[bytes]]) -> None:
         a, b = world.a.address(4), world.b.address(4)
         with Wire(world.b.place, "eth0") as sender, Wire(world.a.place, "eth0") as pod, on_one_cpu():
             forged = [frames.udp(b, self.LOOPBACK, port, b"martian") for port in (ON_LOCALHOST, EVERYWHERE, NODE_PORT)]
@@ -137,9 +150,11 @@ def node_loopback() -> Iterator[Callable[[], list[bytes]]]:
         yield lambda: [server.recv(64)] if select.select([server], [], [], 0)[0] else []
 
 
-def test_a_conflict_names_the_owner(world, agent):
+def test_a_conflict_names_the_owner(world: World, agent: RunningAgent) -> None:
     agent.apply(manifest("late", f"containerPort: 80, hostPort: {ON_IPV4}"))
     late = "/api/v1/namespaces/default/pods/late"
-    said = eventually(lambda: [c["message"] for c in agent.client.get(late).get("status", {}).get("conditions", ()) if c.get("reason") == "SandboxFailed"])
+    said = eventually(
+        lambda: [c["message"] for c in agent.client.get(late).get("status", {}).get("conditions", ()) if c.get("reason") == "SandboxFailed"]
+    )
     assert said == [f"cannot build sandbox of pod default/late: hostPort {ON_IPV4}/TCP is held by pod default/a"]
     delete_pods(agent, "late")

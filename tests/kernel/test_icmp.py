@@ -42,12 +42,23 @@ class World:
 def world(agent: RunningAgent) -> Iterator[World]:
     ports = [f"containerPort: 80, hostPort: {HOST_PORT}, protocol: {protocol}" for protocol in ("TCP", "UDP")]
     a, b = make_pods(agent, manifest("a", *ports, f"containerPort: {CLOSED}, hostPort: {CLOSED_HOST_PORT}, protocol: UDP"), manifest("b"))
-    with new_namespace() as far, far_away(far), Servers() as servers:
+    with new_namespace() as far, far_away(far), errors_without_limit(NODE, OUTSIDE, a.place, b.place), Servers() as servers:
         servers.listen(a.place, "a", 80)
         servers.listen(far, "far", 80)
         for address in OUTSIDE_ADDRESS.values():
             servers.listen(OUTSIDE, "outside", 80, address=address)
         yield World(a, b, far)
+
+
+@contextmanager
+def errors_without_limit(*places: Path) -> Iterator[None]:
+    """The kernel sends six errors to a peer, then one a second."""
+    set_all = "sysctl -qw net.ipv4.icmp_ratelimit={0} net.ipv6.icmp.ratelimit={0}"
+    for place in places:
+        run(place, set_all.format(0))
+    yield
+    for place in places:
+        run(place, set_all.format(1000))
 
 
 @contextmanager
@@ -67,22 +78,22 @@ def far_away(far: Path) -> Iterator[None]:
 
 @family
 class TestEcho:
-    def test_between_pods(self, world, family):
+    def test_between_pods(self, world: World, family: int) -> None:
         assert ping(world.a.place, world.b.addresses[family])
 
-    def test_pod_to_node(self, world, family):
+    def test_pod_to_node(self, world: World, family: int) -> None:
         assert ping(world.a.place, NODE_ADDRESS[family])
 
-    def test_pod_to_itself(self, world, family):
+    def test_pod_to_itself(self, world: World, family: int) -> None:
         assert ping(world.a.place, world.a.addresses[family])
 
-    def test_node_to_pod(self, world, family):
+    def test_node_to_pod(self, world: World, family: int) -> None:
         assert ping(NODE, world.a.addresses[family])
 
-    def test_pod_to_outside(self, world, family):
+    def test_pod_to_outside(self, world: World, family: int) -> None:
         assert ping(world.a.place, OUTSIDE_ADDRESS[family])
 
-    def test_outside_has_no_way_to_a_pod(self, world, family):
+    def test_outside_has_no_way_to_a_pod(self, world: World, family: int) -> None:
         with pytest.raises(OSError, match="unreachable"):
             ping(OUTSIDE, world.a.addresses[family])
 
@@ -111,29 +122,29 @@ def is_told_that_the_port_is_closed(client: socket.socket) -> bool:
 
 @family
 class TestPortUnreachable:
-    def test_from_pod_to_pod(self, world, family):
+    def test_from_pod_to_pod(self, world: World, family: int) -> None:
         with datagram_socket(world.b.place, family, world.a.addresses[family], CLOSED) as client:
             assert is_told_that_the_port_is_closed(client)
 
-    def test_from_pod_to_node(self, world, family):
+    def test_from_pod_to_node(self, world: World, family: int) -> None:
         with datagram_socket(world.b.place, family, NODE_ADDRESS[family], CLOSED) as client:
             assert is_told_that_the_port_is_closed(client)
 
-    def test_from_node_to_pod(self, world, family):
+    def test_from_node_to_pod(self, world: World, family: int) -> None:
         with datagram_socket(NODE, family, world.a.addresses[family], CLOSED) as client:
             assert is_told_that_the_port_is_closed(client)
 
-    def test_masqueraded(self, world, family):
+    def test_masqueraded(self, world: World, family: int) -> None:
         with datagram_socket(world.b.place, family, OUTSIDE_ADDRESS[family], CLOSED) as client:
             assert is_told_that_the_port_is_closed(client)
 
     @pytest.mark.parametrize("where", ["outside", "node", "other pod", "same pod"])
-    def test_of_a_host_port(self, world, family, where):
+    def test_of_a_host_port(self, world: World, family: int, where: str) -> None:
         place = {"outside": OUTSIDE, "node": NODE, "other pod": world.b.place, "same pod": world.a.place}[where]
         with datagram_socket(place, family, NODE_ADDRESS[family], CLOSED_HOST_PORT) as client:
             assert is_told_that_the_port_is_closed(client)
 
-    def test_of_a_client_that_went_away(self, world, family):
+    def test_of_a_client_that_went_away(self, world: World, family: int) -> None:
         """The error goes the other way: outside tells the node, which must know the pod that answered too late."""
         with server_of(world.a, family) as server:
             with datagram_socket(OUTSIDE, family, NODE_ADDRESS[family], CLOSED_HOST_PORT) as client:
@@ -200,22 +211,22 @@ def narrow(request: pytest.FixtureRequest, world: World) -> Iterator[Way]:
 
 @family
 class TestPathMtu:
-    def test_a_stream_of_a_pod(self, world, family, narrow):
+    def test_a_stream_of_a_pod(self, world: World, family: int, narrow: Way) -> None:
         to = narrow.destination[family]
         assert bulk(world.b.place, to, 80) >= BULK
         assert known_mtu(world.b.place, to) == NARROW
 
-    def test_a_stream_to_a_host_port(self, world, family, narrow):
+    def test_a_stream_to_a_host_port(self, world: World, family: int, narrow: Way) -> None:
         assert bulk(narrow.place, NODE_ADDRESS[family], HOST_PORT, source=narrow.destination[family]) >= BULK
         assert known_mtu(world.a.place, narrow.destination[family]) == NARROW
 
-    def test_a_datagram_of_a_pod(self, world, family, narrow):
+    def test_a_datagram_of_a_pod(self, world: World, family: int, narrow: Way) -> None:
         with datagram_socket(world.b.place, family, narrow.destination[family], 80) as client:
             assert is_told_the_path_mtu(client, family) == NARROW
             client.send(bytes(NARROW - HEADERS[family]))
             assert len(client.recv(2000)) == NARROW - HEADERS[family]
 
-    def test_a_datagram_that_answers_through_a_host_port(self, world, family, narrow):
+    def test_a_datagram_that_answers_through_a_host_port(self, world: World, family: int, narrow: Way) -> None:
         client = datagram_socket(narrow.place, family, NODE_ADDRESS[family], CLOSED_HOST_PORT, source=narrow.destination[family])
         with client, server_of(world.a, family) as server:
             client.send(b"?")

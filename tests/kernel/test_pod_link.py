@@ -24,19 +24,19 @@ def pods(agent: RunningAgent) -> Iterator[list[Pod]]:
     delete_pods(agent, "a", "b")
 
 
-def test_a_pods_mac_is_its_ipv4_address(pods):
+def test_a_pods_mac_is_its_ipv4_address(pods: list[Pod]) -> None:
     for pod in pods:
         with Wire(pod.place, "eth0") as wire:
             assert wire.mac == "0a:58:" + pod.address(4).packed.hex(":")
 
 
-def test_both_addresses_work_when_the_agent_says_ready(pods):
+def test_both_addresses_work_when_the_agent_says_ready(pods: list[Pod]) -> None:
     """Nobody waits for duplicate address detection: it would take a second."""
     a, b = pods
     assert all(ping(place, pod.addresses[family], 0.3) for family in (6, 4) for pod, place in ((a, NODE), (b, a.place)))
 
 
-def test_nobody_asks_who_has_an_address(agent, request):
+def test_nobody_asks_who_has_an_address(agent: RunningAgent, request: pytest.FixtureRequest) -> None:
     """From the pods' birth on, with traffic of every kind: each end has the other as a permanent neighbour."""
     with Tap(NODE) as tap, Servers() as servers:
         a, b = request.getfixturevalue("pods")
@@ -51,8 +51,7 @@ def test_nobody_asks_who_has_an_address(agent, request):
             assert ask(b.place, "udp", OUTSIDE_ADDRESS[family], 7001)
             assert ask(NODE, "tcp", b.addresses[family], 80)
             assert ask(OUTSIDE, "tcp", NODE_ADDRESS[family], HOST_PORT)
-        for place in (a.place, b.place):
-            eventually(lambda place=place: not run(place, "ip -6 address show tentative"))
+        eventually(lambda: not any(run(pod.place, "ip -6 address show tentative") for pod in (a, b)))
         asked = questions(tap)
     assert len(asked) > 50
     assert [(link, what) for link, what in asked if what] == []
@@ -72,12 +71,11 @@ def question(frame: bytes) -> str:
 
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("place", ["node", "pod"])
-def test_an_address_that_no_pod_has_is_unreachable_at_once(pods, family, place):
+def test_an_address_that_no_pod_has_is_unreachable_at_once(pods: list[Pod], family: int, place: str) -> None:
     """Asking all pods for it would let anybody who tries addresses fill the node's neighbour table."""
     nobody = {4: "10.73.15.254", 6: "fd73:7077:7269::1:2:3"}[family]
     where = NODE if place == "node" else pods[0].place
     with Tap(NODE) as tap:
         with Conversation(where, "udp", nobody, 9) as client, pytest.raises(OSError, match=r"No route|unreachable"):
-            client.socket.sendto(b"?", (nobody, 9))
-            client.socket.recv(16)
+            client.demand()
         assert [(link, what) for link, what in questions(tap) if what] == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -49,64 +48,64 @@ kind = pytest.mark.parametrize("kind", ["tcp", "udp"])
 @kind
 @pytest.mark.usefixtures("bridge_netfilter")
 class TestReach:
-    def test_pod_to_pod_with_its_own_address(self, world, family, kind):
+    def test_pod_to_pod_with_its_own_address(self, world: World, family: int, kind: str) -> None:
         answer = ask(world.a.place, kind, world.b.addresses[family], 80)
         assert answer is not None
         assert (answer.name, answer.saw) == ("b", world.a.addresses[family])
 
-    def test_node_to_pod(self, world, family, kind):
+    def test_node_to_pod(self, world: World, family: int, kind: str) -> None:
         answer = ask(NODE, kind, world.a.addresses[family], 80)
         assert answer is not None
         assert answer.name == "a"
 
-    def test_pod_to_the_nodes_address(self, world, family, kind):
+    def test_pod_to_the_nodes_address(self, world: World, family: int, kind: str) -> None:
         answer = ask(world.a.place, kind, NODE_ADDRESS[family], 7000)
         assert answer is not None
         assert (answer.name, answer.saw, answer.sender) == ("node", world.a.addresses[family], NODE_ADDRESS[family])
 
-    def test_pod_to_outside_leaves_with_the_nodes_address(self, world, family, kind):
+    def test_pod_to_outside_leaves_with_the_nodes_address(self, world: World, family: int, kind: str) -> None:
         answer = ask(world.a.place, kind, OUTSIDE_ADDRESS[family], 7001)
         assert answer is not None
         assert (answer.name, answer.saw) == ("outside", NODE_ADDRESS[family])
 
-    def test_outside_to_a_host_port_shows_the_client(self, world, family, kind):
+    def test_outside_to_a_host_port_shows_the_client(self, world: World, family: int, kind: str) -> None:
         answer = ask(OUTSIDE, kind, NODE_ADDRESS[family], HOST_PORT["a"])
         assert answer is not None
         assert (answer.name, answer.sender) == ("a", NODE_ADDRESS[family])
         assert answer.saw not in world.b.addresses.values()
 
-    def test_node_to_its_own_host_port(self, world, family, kind):
+    def test_node_to_its_own_host_port(self, world: World, family: int, kind: str) -> None:
         answer = ask(NODE, kind, NODE_ADDRESS[family], HOST_PORT["a"])
         assert answer is not None
         assert answer.name == "a"
 
-    def test_pod_to_a_host_port_of_another_pod(self, world, family, kind):
+    def test_pod_to_a_host_port_of_another_pod(self, world: World, family: int, kind: str) -> None:
         answer = ask(world.a.place, kind, NODE_ADDRESS[family], HOST_PORT["b"])
         assert answer is not None
         assert (answer.name, answer.saw, answer.sender) == ("b", world.a.addresses[family], NODE_ADDRESS[family])
 
-    def test_pod_to_its_own_host_port(self, world, family, kind):
+    def test_pod_to_its_own_host_port(self, world: World, family: int, kind: str) -> None:
         answer = ask(world.a.place, kind, NODE_ADDRESS[family], HOST_PORT["a"])
         assert answer is not None
         assert (answer.name, answer.sender) == ("a", NODE_ADDRESS[family])
 
 
 @kind
-def test_localhost_host_port_ipv4(world, kind):
+def test_localhost_host_port_ipv4(world: World, kind: str) -> None:
     answer = ask(NODE, kind, "127.0.0.1", HOST_PORT["a"])
     assert answer is not None
     assert answer.name == "a"
 
 
 @family
-def test_a_pods_loopback_is_its_own(world, family):
+def test_a_pods_loopback_is_its_own(world: World, family: int) -> None:
     here = {4: "127.0.0.1", 6: "::1"}[family]
     answer = ask(world.a.place, "tcp", here, 80)
     assert answer is not None
     assert answer.name == "a"
 
 
-def test_a_pod_cannot_reach_the_nodes_loopback_through_its_gateway(world):
+def test_a_pod_cannot_reach_the_nodes_loopback_through_its_gateway(world: World) -> None:
     """route_localnet is on for pod devices, so 127/8 that comes from a pod must be dropped by us."""
     with Servers() as servers:
         servers.listen(NODE, "node-loopback", 7002, address="127.0.0.1")
@@ -118,7 +117,7 @@ def test_a_pod_cannot_reach_the_nodes_loopback_through_its_gateway(world):
 @pytest.mark.parametrize("switched", ["01010", "10101"])
 @family
 @kind
-def test_flows_go_on_while_bridge_netfilter_is_switched(world, family, kind, switched):
+def test_flows_go_on_while_bridge_netfilter_is_switched(world: World, family: int, kind: str, switched: str) -> None:
     """Docker, or a kubelet, turns it on; somebody turns it off again. A flow may be in either path at any time."""
     ways = [
         (world.a.place, world.b.addresses[family], 80),

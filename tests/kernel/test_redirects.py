@@ -41,7 +41,7 @@ def link_local_address_on_the_bridge(mode: str) -> Iterator[None]:
         run(NODE, f"ip address del {BRIDGES_LINK_LOCAL}/64 dev pw0")
 
 
-def test_pods_that_talk_to_each_other_are_not_redirected(pods, mode):
+def test_pods_that_talk_to_each_other_are_not_redirected(pods: list[Pod], mode: str) -> None:
     a, b = pods
     ways = [(b.addresses[family], 80) for family in (4, 6)] + [(NODE_ADDRESS[family], HOST_PORT) for family in (4, 6)]
     with link_local_address_on_the_bridge(mode), ExitStack() as stack:
@@ -54,7 +54,7 @@ def test_pods_that_talk_to_each_other_are_not_redirected(pods, mode):
     assert what_it_knows(a) == before
 
 
-def test_a_pod_that_is_redirected_does_not_obey(pods):
+def test_a_pod_that_is_redirected_does_not_obey(pods: list[Pod]) -> None:
     """By a frame that comes from the node itself, past all its rules, in the gateway's name."""
     a, b = pods
     before = what_it_knows(a)

@@ -53,43 +53,43 @@ def greet(client: SctpEnd, server: SctpEnd, to: str, port: int, client_port: int
 
 @family
 class TestHostPort:
-    def test_from_outside_with_the_clients_address(self, world, family, client_port):
+    def test_from_outside_with_the_clients_address(self, world: World, family: int, client_port: int) -> None:
         with SctpEnd(OUTSIDE, family) as client, SctpEnd(world.server.place, family) as server:
             saw, sender = greet(client, server, NODE_ADDRESS[family], HOST_PORT, client_port)
         assert sender == NODE_ADDRESS[family]
         assert saw not in (NODE_ADDRESS[family], *world.other.addresses.values())
 
-    def test_from_another_pod_with_its_address(self, world, family, client_port):
+    def test_from_another_pod_with_its_address(self, world: World, family: int, client_port: int) -> None:
         with SctpEnd(world.other.place, family) as client, SctpEnd(world.server.place, family) as server:
             saw, sender = greet(client, server, NODE_ADDRESS[family], HOST_PORT, client_port)
         assert (saw, sender) == (world.other.addresses[family], NODE_ADDRESS[family])
 
-    def test_from_the_pod_itself(self, world, family, client_port):
+    def test_from_the_pod_itself(self, world: World, family: int, client_port: int) -> None:
         with SctpEnd(world.server.place, family) as client, SctpEnd(world.server.place, family) as server:
             _, sender = greet(client, server, NODE_ADDRESS[family], HOST_PORT, client_port)
         assert sender == NODE_ADDRESS[family]
 
-    def test_from_the_node(self, world, family, client_port):
+    def test_from_the_node(self, world: World, family: int, client_port: int) -> None:
         with SctpEnd(NODE, family) as client, SctpEnd(world.server.place, family) as server:
             _, sender = greet(client, server, NODE_ADDRESS[family], HOST_PORT, client_port)
         assert sender == NODE_ADDRESS[family]
 
 
-def test_localhost(world, client_port):
+def test_localhost(world: World, client_port: int) -> None:
     with SctpEnd(NODE, 4) as client, SctpEnd(world.server.place, 4) as server:
         _, sender = greet(client, server, "127.0.0.1", HOST_PORT, client_port)
     assert sender == "127.0.0.1"
 
 
 @family
-def test_from_pod_to_pod(world, family, client_port):
+def test_from_pod_to_pod(world: World, family: int, client_port: int) -> None:
     with SctpEnd(world.other.place, family) as client, SctpEnd(world.server.place, family) as server:
         to = world.server.addresses[family]
         assert greet(client, server, to, POD_PORT, client_port) == (world.other.addresses[family], to)
 
 
 @family
-def test_to_the_outside_with_the_nodes_address(world, family, client_port):
+def test_to_the_outside_with_the_nodes_address(world: World, family: int, client_port: int) -> None:
     to = OUTSIDE_ADDRESS[family]
     with SctpEnd(world.other.place, family) as client, SctpEnd(OUTSIDE, family, to) as server:
         saw, sender = greet(client, server, to, POD_PORT, client_port)

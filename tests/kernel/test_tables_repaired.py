@@ -1,8 +1,9 @@
 """Where nftables know no owners, what other programs do to our tables is seen and put right.
 
-The window, from their commit to ours (this test prints it): XX. Deleting one table opens nothing in it: the marks that
-one gives are asked for by the other. Only who flushes all of nftables at once opens pods to each other and to forged
-addresses, for that long: the forger here gets some 40 of its 2,000 datagrams a second through.
+The window, from their commit to ours (a test prints it): 10 to 15 ms in the median of 20 flushes, two pods, two cores; for
+some 6 of them the kernel, busy with the flush, takes no commit at all. Deleting one table opens nothing in it: the marks
+that one gives are asked for by the other. Only who flushes all of nftables at once opens pods to each other and to
+forged addresses, for that long: the forger here gets some 30 of its 4,000 datagrams a second through, each time.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 from agent.cli.checks.machine import Machine
 from agent.cli.checks.registry import Finding, check, fail, ok, warn
-from agent.network import node
-from agent.network.node import POD_LINK_PREFIX, SHAPER_LINK_PREFIX
+from agent.network.node import GATEWAY_MAC, POD_LINK_PREFIX, SHAPER_LINK_PREFIX
 
 _GROUP = "other tools"
 _SET_BY_US = 3
@@ -64,11 +63,10 @@ def mac_addresses(machine: Machine) -> Iterator[Finding]:
     if bridge is None:
         yield ok("each is chosen at creation; no bridge is there now")
         return
-    wanted = node.mac_of([node.gateway_of(cidr) for cidr in machine.config.network.pod_cidrs])
     kind = machine.read(f"/sys/class/net/{bridge.name}/addr_assign_type")
     cure = _file("/etc/systemd/network/05-podwright.link", f"[Match]\nOriginalName={bridge.name}\n[Link]\nMACAddressPolicy=none")
-    if bridge.mac != wanted:
-        yield fail(f"{bridge.name} has {bridge.mac}, pods know it as {wanted}: another program changed it", cure)
+    if bridge.mac != GATEWAY_MAC:
+        yield fail(f"{bridge.name} has {bridge.mac}, pods know it as {GATEWAY_MAC}: another program changed it", cure)
     elif kind not in (None, str(_SET_BY_US)):
         yield warn(f"{bridge.name} has a MAC that udev may replace (addr_assign_type {kind})", cure)
     else:

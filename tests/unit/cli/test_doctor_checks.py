@@ -21,7 +21,7 @@ OK, WARN, FAIL = Level.OK, Level.WARNING, Level.PROBLEM
 ETH0, ETH1 = LinkFact("eth0", 2, 1500), LinkFact("eth1", 3, 1500)
 DEFAULT4, DEFAULT6 = (RouteFact(ip_network(text), "eth0") for text in ("0.0.0.0/0", "::/0"))
 ADDRESS = AddressFact(ip_address("192.0.2.11"), "eth0")
-BRIDGE_MAC = "0a:58:0a:49:00:01"
+BRIDGE_MAC = "ee:ee:ee:ee:ee:ee"
 NOTHING = Machine(root=Path("/nonexistent"), facts=NodeFacts((ETH0,), (DEFAULT4, DEFAULT6), (ADDRESS,)))
 
 

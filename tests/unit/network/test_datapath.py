@@ -24,7 +24,7 @@ def test_a_pod_on_the_bridge():
         "ip link set index 1048576 up",
         "bridge fdb replace 0a:58:0a:49:00:05 dev index 1048576 master static",
         "ip neighbour replace 10.73.0.5 lladdr 0a:58:0a:49:00:05 dev index 7 nud permanent",
-        "ip route replace 10.73.0.5/32 dev index 7 proto 112",
+        "ip route replace 10.73.0.5/32 dev index 7 proto 112 src 10.73.0.1",
         "netns POD: sysctl -w net/ipv4/conf/all/accept_redirects=0",
         "netns POD: ip link set index 1048577 ipv4.accept_redirects=0",
         "netns POD: ip link set index 1048577 up",
@@ -40,8 +40,8 @@ def test_a_pod_on_the_bridge():
 
 def test_a_routed_pod_has_a_host_route_and_the_same_gateway_as_every_other():
     lines = printed(Mode.ROUTED, "10.73.0.5", "fd73::5")
-    assert "ip route replace 10.73.0.5/32 dev index 1048576 proto 112" in lines
-    assert "ip route replace fd73::5/128 dev index 1048576 proto 112" in lines
+    assert "ip route replace 10.73.0.5/32 dev index 1048576 proto 112 src 10.73.0.1" in lines
+    assert "ip route replace fd73::5/128 dev index 1048576 proto 112 src fd73::1" in lines
     assert "netns POD: ip route replace 0.0.0.0/0 via 169.254.1.1 dev index 1048577 proto 112" in lines
     assert "netns POD: ip route replace ::/0 via fe80::1 dev index 1048577 proto 112" in lines
     assert not any("master" in line or "bridge" in line for line in lines)

@@ -23,7 +23,16 @@ def seen(*attachments, mode, **differences) -> Seen:
         "neighbours": [Neighbour(bridge or each.host_ifindex, address, each.mac) for each, address in held],
         "forwarding": [Forwarding(each.host_ifindex, each.mac) for each in attachments if bridge],
         "routes": [
-            Route(datapath.host_prefix(address), bridge or each.host_ifindex, None, 0, 254, RTPROT_PODWRIGHT, 1)
+            Route(
+                datapath.host_prefix(address),
+                bridge or each.host_ifindex,
+                None,
+                metric=0,
+                table=254,
+                protocol=RTPROT_PODWRIGHT,
+                kind=1,
+                source=node(mode).near_address(address),
+            )
             for each, address in held
         ],
     }
@@ -69,7 +78,7 @@ def test_a_missing_route_is_added():
     made = attachment("10.73.0.5", "fd73::5")
     whole = seen(made, mode=Mode.ROUTED)
     assert requests(Mode.ROUTED, seen(made, mode=Mode.ROUTED, routes=whole.routes[1:]), made) == [
-        f"ip route replace 10.73.0.5/32 dev index {made.host_ifindex} proto 112"
+        f"ip route replace 10.73.0.5/32 dev index {made.host_ifindex} proto 112 src 10.73.0.1"
     ]
 
 
