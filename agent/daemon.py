@@ -49,6 +49,7 @@ from agent.sandbox import capacity, node_object
 from agent.sandbox import manager as sandbox
 from agent.sandbox.interfaces import RuntimeInterfaces
 from agent.sandbox.manager import SandboxManager
+from agent.sandbox.sweep import Sweeper
 from agent.sandbox.usage import Sampler
 from agent.store.base import Store
 from agent.store.sqlite import SqliteStore
@@ -100,6 +101,9 @@ def start(config: Config, stack: ExitStack) -> None:
     server.listen()  # from now on a DEL waits for us; what came before is in the spool, and must go first
     spool.drain(config.spool_dir, cni.handle)
     server.start()
+    sweeper = Sweeper(runtime)
+    stack.callback(sweeper.stop)
+    sweeper.start()
     if config.metrics_listen:
         stack.callback(MetricsListener(config.metrics_listen, backend.metrics).stop)
 

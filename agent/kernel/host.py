@@ -6,13 +6,15 @@ may call at once.
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TypeVar
 
+from agent.errors import KernelError
 from agent.kernel import link, neigh, netns, route, sysctl, tc
 from agent.kernel.link import Link
 from agent.kernel.linkwatch import LinkWatch
@@ -44,11 +46,14 @@ class Host:
             self._sockets.put(socket)
 
     def apply_in_pod(self, netns_fd: int, settings: Sequence[Sysctl], requests: Sequence[Request]) -> None:
+        with self._in_pod(netns_fd, settings) as socket:
+            socket.transact(requests)
+
+    def _in_pod(self, netns_fd: int, settings: Sequence[Sysctl]) -> NetlinkSocket:
         """Visit a pod's namespace on the caller's thread, but for the main one: its namespaces are /proc/self's."""
         if threading.current_thread() is threading.main_thread():
-            self._visitor.submit(_visit, netns_fd, settings, requests).result()
-        else:
-            _visit(netns_fd, settings, requests)
+            return self._visitor.submit(_visit, netns_fd, settings).result()
+        return _visit(netns_fd, settings)
 
     def ensure_settings(self, settings: Sequence[Sysctl]) -> None:
         for setting in settings:
@@ -59,26 +64,41 @@ class Host:
         self._watch.remove(index)
 
     def list_links(self) -> list[Link]:
-        return self._listing(link.list_)
+        return self._answer(link.list_)
 
     def list_addresses(self) -> list[Address]:
-        return self._listing(route.list_addresses)
+        return self._answer(route.list_addresses)
 
     def list_routes(self) -> list[Route]:
-        return self._listing(route.list_routes)
+        return self._answer(route.list_routes)
 
     def list_neighbours(self) -> list[Neighbour]:
         """The permanent ones."""
-        return self._listing(neigh.list_permanent)
+        return self._answer(neigh.list_permanent)
 
     def list_forwarding(self) -> list[Forwarding]:
-        return self._listing(neigh.list_forwarding)
+        return self._answer(neigh.list_forwarding)
 
     def list_qdiscs(self) -> list[RootQdisc]:
-        return self._listing(tc.list_roots)
+        return self._answer(tc.list_roots)
 
     def find_link(self, name: str) -> Link | None:
-        return next((found for found in self.list_links() if found.name == name), None)
+        return self._answer(lambda socket: link.find(socket, name))
+
+    def has_link(self, index: int) -> bool:
+        """Without listing them all."""
+        try:
+            self.apply((link.settle(index),))
+        except KernelError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            return False
+        return True
+
+    def look_into_pod(self, netns_fd: int) -> tuple[list[Link], list[Address]]:
+        """Links and addresses of a pod's namespace."""
+        with self._in_pod(netns_fd, ()) as socket:
+            return link.list_(socket), route.list_addresses(socket)
 
     def close(self) -> None:
         self._visitor.shutdown()
@@ -87,19 +107,19 @@ class Host:
             while True:
                 self._sockets.get_nowait().close()
 
-    def _listing(self, list_: Callable[[NetlinkSocket], list[_T]]) -> list[_T]:
+    def _answer(self, ask: Callable[[NetlinkSocket], _T]) -> _T:
         socket = self._sockets.get()
         try:
-            return list_(socket)
+            return ask(socket)
         finally:
             self._sockets.put(socket)
 
 
-def _visit(netns_fd: int, settings: Sequence[Sysctl], requests: Sequence[Request]) -> None:
+def _visit(netns_fd: int, settings: Sequence[Sysctl]) -> NetlinkSocket:
     """A socket keeps the namespace it was made in, so only its making and the settings need the visit."""
-    with netns.entered(netns_fd):
-        socket = NetlinkSocket(NETLINK_ROUTE)
+    with netns.entered(netns_fd), ExitStack() as on_error:
+        socket = on_error.enter_context(NetlinkSocket(NETLINK_ROUTE))
         for setting in settings:
             sysctl.write(setting)
-    with socket:
-        socket.transact(requests)
+        on_error.pop_all()
+    return socket

@@ -28,6 +28,7 @@ IFF_UP = 0x1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 1, 3, 4, 10, 18, 20, 26
 _IFLA_LINK, _IFLA_TXQLEN, _IFLA_NET_NS_FD = 5, 13, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS = 29, 8
 _VETH_INFO_PEER = 1
 _AF_INET, _AF_INET6 = 2, 10
 _IFLA_INET_CONF, _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 1, 8, 1
@@ -45,6 +46,8 @@ _PORT = nested(
     *(netlink.u8(kind, 0) for kind in (_BRPORT_LEARNING, _BRPORT_UNICAST_FLOOD, _BRPORT_MCAST_FLOOD, _BRPORT_BCAST_FLOOD)),
 )
 
+_READ = frozenset({_IFLA_IFNAME, _IFLA_ADDRESS, _IFLA_MTU, _IFLA_MASTER, _IFLA_IFALIAS, _IFLA_LINK, _IFLA_LINKINFO})
+_NO_COUNTERS = netlink.u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
 _GONE = frozenset({errno.ENODEV})
 
 
@@ -174,17 +177,19 @@ def remove_by_name(name: str) -> Request:
 
 def list_(socket: NetlinkSocket) -> list[Link]:
     """All links of the socket's namespace."""
-    return [parse(reply.payload) for reply in socket.dump(Request(RTM_GETLINK, NLM_F_DUMP, _header(), "ip link show"))]
+    return [parse(reply.payload) for reply in socket.dump(Request(RTM_GETLINK, NLM_F_DUMP, _header() + _NO_COUNTERS, "ip link show"))]
 
 
 def find(socket: NetlinkSocket, name: str) -> Link | None:
-    return next((link for link in list_(socket) if link.name == name), None)
+    body = _header() + netlink.text(_IFLA_IFNAME, name) + _NO_COUNTERS
+    reply = socket.ask(Request(RTM_GETLINK, 0, body, f"ip link show {name}", _GONE))
+    return None if reply is None else parse(reply.payload)
 
 
 def parse(payload: bytes) -> Link:
     """An ifinfomsg with its attributes (RTM_NEWLINK or RTM_DELLINK)."""
     _, _, index, flags, _ = _IFINFO.unpack_from(payload)
-    found = netlink.attribute_map(payload[_IFINFO.size :])
+    found = netlink.some_attributes(payload[_IFINFO.size :], _READ)
     info = netlink.attribute_map(found.get(_IFLA_LINKINFO, b""))
     return Link(
         index=index,

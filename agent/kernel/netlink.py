@@ -94,6 +94,20 @@ def attribute_map(payload: bytes | memoryview) -> dict[int, bytes]:
     return dict(attributes(payload))
 
 
+def some_attributes(payload: bytes, wanted: frozenset[int]) -> dict[int, bytes]:
+    """Of the kinds asked for; skipping the others is worth it where there are many of them."""
+    found: dict[int, bytes] = {}
+    offset, end = 0, len(payload)
+    while offset + 4 <= end:
+        length, kind = _ATTR.unpack_from(payload, offset)
+        if length < 4:
+            break
+        if kind & _NLA_TYPE_MASK in wanted:
+            found[kind & _NLA_TYPE_MASK] = payload[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One message. `kind` includes the subsystem for NETLINK_NETFILTER; `tolerate`: errnos that mean "already so"."""
@@ -232,6 +246,22 @@ class NetlinkSocket:
         reach(f"netlink send {request.text}")
         with self._lock:
             self._socket.send(request.encode(next(self._sequence), acknowledge=False))
+
+    def ask(self, request: Request) -> Reply | None:
+        """For one object; None for an error that the request tolerates."""
+        with self._lock:
+            sequence = next(self._sequence)
+            self._socket.send(request.encode(sequence, acknowledge=False))
+            while True:
+                for reply in messages(self._receive(request.text)):
+                    if reply.sequence != sequence:
+                        continue
+                    if reply.kind != NLMSG_ERROR:
+                        return reply
+                    error = failure(reply, request.text)
+                    if error is None or error.errno in request.tolerate:
+                        return None
+                    raise error
 
     def dump(self, request: Request) -> list[Reply]:
         """Every message of a dump, read again as long as a concurrent change interrupted it."""

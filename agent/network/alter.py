@@ -22,7 +22,7 @@ from agent.objects.attachment import Attachment
 
 def settle_limits(host: Host, attachments: Iterable[Attachment]) -> None:
     """At start: an earlier agent may have been killed between a limit and its record."""
-    qdiscs = host.list_qdiscs()
+    qdiscs = [found for found in host.list_qdiscs() if found.bucket]
     for attachment in attachments:
         try:
             host.apply(bandwidth.settle(attachment, datapath.alias(attachment), qdiscs))

@@ -188,11 +188,12 @@ def bridge_links(node: NodeNetwork) -> tuple[Request, ...]:
     return (link.create_bridge(node.bridge, mac=GATEWAY_MAC, mtu=node.mtu),)
 
 
-def bridge_addresses(node: NodeNetwork, index: int) -> tuple[Request, ...]:
-    """The bridge's own settings and the gateways on it; idempotent. Without a link-local address it announces nothing."""
+def bridge_addresses(node: NodeNetwork, index: int, mac: str = GATEWAY_MAC) -> tuple[Request, ...]:
+    """The bridge's own settings and the gateways on it; idempotent. Without a link-local address it announces nothing.
+    `mac` is what it has: to set even the same one makes the kernel forget every neighbour, and living pods lose packets."""
     return (
         link.configure(index, alias=BRIDGE_ALIAS, ipv4=_HOST_IPV4, link_local=False),
-        link.set_mac(index, GATEWAY_MAC),
+        *((link.set_mac(index, GATEWAY_MAC),) if mac != GATEWAY_MAC else ()),
         link.set_mtu(index, node.mtu),
         link.set_up(index),
         *_gateways_on(index, node),

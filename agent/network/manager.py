@@ -26,7 +26,7 @@ from agent.config import Mode
 from agent.errors import AlreadyExists, InvalidObject, KernelError, NotFound, PodwrightError
 from agent.kernel import conntrack, link, netns
 from agent.kernel.host import Host
-from agent.network import alter, bandwidth, datapath, hostports, node, reconcile, repair
+from agent.network import alter, bandwidth, datapath, hostports, inspect, node, reconcile, repair
 from agent.network.address_range import RangeUsage
 from agent.network.hostports import HostPorts
 from agent.network.ipam import Ipam
@@ -92,7 +92,7 @@ class NetworkManager:
         if bridge is None or bridge.kind != "bridge":
             raise AlreadyExists(f"link {self.network.bridge} exists and is no bridge", hint="choose another name with network.bridge")
         self._bridge_index = bridge.index
-        self._host.apply(datapath.bridge_addresses(self.network, bridge.index))
+        self._host.apply(datapath.bridge_addresses(self.network, bridge.index, bridge.mac))
 
     def _is_held(self, address: IPAddress) -> bool:
         with self._lock:
@@ -248,11 +248,11 @@ class NetworkManager:
 
     # -- detach -----------------------------------------------------------------------------------------------
 
-    def detach(self, key: AttachmentKey) -> None:
+    def detach(self, key: AttachmentKey, *, only_if_dead: bool = False) -> None:
         """Absence is success. When it returns, the link is gone and addresses and ports are free for others."""
         with metrics.DETACH_SECONDS.time(), self._exclusive(key):
             attachment = self._attachments.get(key)
-            if attachment is None:
+            if attachment is None or (only_if_dead and self.is_alive(key)):
                 return
             forgotten = self._store.delete_soon(attachment.key)
             teardown.run_all(
@@ -333,28 +333,19 @@ class NetworkManager:
     def is_alive(self, key: AttachmentKey) -> bool:
         """The host veth is there; it goes with the pod's namespace. Paths and inodes are only hints."""
         attachment = self._attachments.get(key)
-        return attachment is not None and self.is_standing(attachment) and self._host.find_link(attachment.host_ifname) is not None
+        return attachment is not None and self.is_standing(attachment) and self._host.has_link(attachment.host_ifindex)
 
     def check(self, key: AttachmentKey, path: str) -> Attachment:
-        """The attachment, after link and namespace were looked at. Raises NotFound, InvalidObject."""
+        """The attachment, after it was looked at in the kernel. Raises NotFound, InvalidObject."""
         attachment = self._attachments.get(key)
         if attachment is None:
             raise NotFound(f"interface {key.ifname} of container {key.container_id} is not attached to network {key.network}")
-        if netns.identity(path).inode != attachment.netns.inode:
-            raise InvalidObject(f"{path} is not the namespace that {key.ifname} of container {key.container_id} was attached in")
-        found = self._host.find_link(attachment.host_ifname)
-        if found is None or not found.is_up:
-            raise NotFound(f"link {attachment.host_ifname} of {hostports.describe(attachment)} is {'down' if found else 'gone'}")
-        if attachment.bandwidth != Bandwidth():
-            self._check_limits(attachment)
+        inspect.check(self._host, attachment, path)
         return attachment
 
-    def _check_limits(self, attachment: Attachment) -> None:
-        if missing := bandwidth.missing(attachment, self._host.list_links(), self._host.list_qdiscs()):
-            raise NotFound(f"{' and '.join(missing)} bandwidth limit of {hostports.describe(attachment)} is gone")
-
-    def keys(self, network: str) -> tuple[AttachmentKey, ...]:
-        return tuple(key for key in list(self._attachments) if key.network == network)
+    def list_keys(self, network: str | None = None) -> tuple[AttachmentKey, ...]:
+        """Of one network, or of all."""
+        return tuple(key for key in list(self._attachments) if network in (None, key.network))
 
     def usage(self) -> tuple[RangeUsage, ...]:
         with self._lock:

@@ -5,7 +5,8 @@ The runtime owns the sandbox, so only the network (and later policy) of a pod is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from agent import teardown
 from agent.errors import NotFound
@@ -36,11 +37,20 @@ class RuntimeInterfaces:
 
     def collect(self, network: str, valid: frozenset[AttachmentKey] | None) -> None:
         """Without a list only what is provably dead goes; a list is authoritative."""
-        candidates = [key for key in self._network.keys(network) if not self._is_ours(key.container_id)]
-        stale = (
-            [key for key in candidates if not self._network.is_alive(key)] if valid is None else [k for k in candidates if k not in valid]
-        )
-        teardown.run_all([lambda key=key: self._network.detach(key) for key in stale])  # type: ignore[misc]
+        keys = [key for key in self._network.list_keys(network) if not self._is_ours(key.container_id)]
+        if valid is None:
+            self._detach_dead(keys)
+        else:
+            teardown.run_all(partial(self._network.detach, key) for key in keys if key not in valid)
+
+    def collect_dead(self) -> None:
+        """What is provably dead, of every network."""
+        self._detach_dead([key for key in self._network.list_keys() if not self._is_ours(key.container_id)])
+
+    def _detach_dead(self, keys: Iterable[AttachmentKey]) -> None:
+        """Looked at twice, the second time when no ADD of that key is under way: one that begins has no link yet."""
+        dead = [key for key in keys if not self._network.is_alive(key)]
+        teardown.run_all(partial(self._network.detach, key, only_if_dead=True) for key in dead)
 
     def status(self, network: str) -> Readiness:
         full = [str(usage) for usage in self._network.usage() if usage.free == 0]

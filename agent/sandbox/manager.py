@@ -40,6 +40,8 @@ from agent.store.base import Store
 POD_IFNAME = "eth0"
 Record = Callable[[Object, Literal["Normal", "Warning"], str, str], None]
 _LOOK_FOR_ROOM_S, _LOOK_AT_ENDING_S = 1.0, 0.1
+_LOOK_AGAIN_S = 60.0
+"""A pod that stands is looked at again: somebody may have deleted its link or its cgroup (1 ms a pod)."""
 _ETC, _LOGS, _SHM = "etc", "logs", "shm"
 """What a pod's directory holds; only these are ever deleted there."""
 
@@ -134,7 +136,7 @@ class SandboxManager:
             self._report(pod, status.not_ready(bound, problem, self._node.addresses, self._now()), bound)
             raise
         self._report(pod, status.ready(bound, addresses, self._node.addresses, self._now()), bound)
-        return None
+        return _LOOK_AGAIN_S
 
     def _ledger_admits(self, pod: Pod) -> tuple[str, ...]:
         """Why there is no room for the pod; () and its requests are held. A pod that was bound here stays."""
@@ -156,7 +158,7 @@ class SandboxManager:
         with its namespace, even though its host veth is still there for a moment."""
         key = self._attachment_key(pod.metadata.uid)
         held = self._network.get(key)
-        if held is not None and self._network.is_standing(held) and not is_new:
+        if held is not None and self._network.is_alive(key) and not is_new:
             self._network.limit(key, bandwidth_of(pod.metadata.annotations))
             return held
         path = str(self._node.namespaces_dir / pod.metadata.uid / "net")

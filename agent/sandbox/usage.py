@@ -36,7 +36,6 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
 
     def start(self) -> None:
-        self.sample()
         self._thread.start()
 
     def stop(self) -> None:
@@ -62,6 +61,7 @@ class Sampler:
         self._before = (at, {uid: seconds for uid, (seconds, _) in readings.items()})
 
     def _run(self) -> None:
+        self.sample()
         while not self._stop.wait(INTERVAL_S):
             self.sample()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.kernel import netns
+from agent.kernel import mount, netns
 from tests.prober import inside
 
 pytestmark = pytest.mark.kernel
@@ -27,7 +27,7 @@ NETWORK = json.dumps({"cniVersion": "1.0.0", "name": "first", "type": "podwright
 def test_the_first_packet_after_an_attach_is_answered(agent, tmp_path):
     netns.ensure_root(tmp_path)
     lost = [number for number in range(ATTACHES) if not first_packet_is_answered(agent, tmp_path / f"pod{number}")]
-    os.system(f"umount {tmp_path}")
+    mount.remove_(tmp_path)
     assert lost == []
 
 

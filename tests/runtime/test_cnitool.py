@@ -117,7 +117,6 @@ def test_add_twice_is_an_error_and_leaves_the_first_alone(run: Cnitool, pod: Net
     run("del", pod)
 
 
-@pytest.mark.xfail(reason="CHECK looks at lease, host link and namespace, not yet into the pod")
 def test_check_sees_a_missing_address(run: Cnitool, pod: NetworkNamespace) -> None:
     run("add", pod)
     pod.run("ip", "address", "flush", "dev", "eth0", "scope", "global")

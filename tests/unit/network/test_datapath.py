@@ -4,7 +4,7 @@ import pytest
 
 from agent.config import Mode
 from agent.network import datapath
-from agent.network.node import mac_of
+from agent.network.node import GATEWAY_MAC, mac_of
 from agent.objects.attachment import AttachmentKey
 
 from .conftest import attachment, node
@@ -103,3 +103,9 @@ def test_an_address_that_no_pod_has_is_unreachable(mode):
         "ip route replace unreachable 10.73.0.0/20 metric 4000000000 proto 112",
         "ip route replace unreachable fd73::/64 metric 4000000000 proto 112",
     ]
+
+
+def test_a_bridge_is_given_its_mac_only_where_it_has_another():
+    """The kernel would forget the bridge's neighbours, all pods, for the sake of a change that is none."""
+    assert not any("address ee:" in str(request) for request in datapath.bridge_addresses(node(Mode.BRIDGE), 7, GATEWAY_MAC))
+    assert any("address ee:" in str(request) for request in datapath.bridge_addresses(node(Mode.BRIDGE), 7, "0a:58:0a:49:00:01"))
