@@ -222,9 +222,8 @@ class NetworkManager:
         self._host.apply(change.seal)
 
     def _remove_links(self, attachment: Attachment) -> None:
-        self._host.remove_link(attachment.host_ifindex)
-        if attachment.bandwidth.egress_rate:
-            self._host.remove_link(bandwidth.shaper_ifindex(attachment))
+        shapers = [bandwidth.shaper_ifindex(attachment)] if attachment.bandwidth.egress_rate else []
+        teardown.run_all([partial(self._host.remove_link, index) for index in (attachment.host_ifindex, *shapers)])
 
     def _forget_early_clients(self, attachment: Attachment) -> None:
         """Whoever sent to a host port before it was there would go on meeting the node, or the port's last pod, for as

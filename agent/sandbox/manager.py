@@ -158,18 +158,19 @@ class SandboxManager:
         with its namespace, even though its host veth is still there for a moment."""
         key = self._attachment_key(pod.metadata.uid)
         held = self._network.get(key)
-        if held is not None and self._network.is_alive(key) and not is_new:
-            self._network.limit(key, bandwidth_of(pod.metadata.annotations))
-            return held
         path = str(self._node.namespaces_dir / pod.metadata.uid / "net")
+        limits = bandwidth_of(pod.metadata.annotations)
         if held is not None:
-            return self._network.rebuild(key, path)
+            stands = self._network.is_alive(key) and not is_new
+            attachment = held if stands else self._network.rebuild(key, path)
+            self._network.limit(key, limits)
+            return attachment
         request = AttachRequest(
             key=key,
             netns=path,
             pod=PodReference(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid),
             ports=_ports(pod),
-            bandwidth=bandwidth_of(pod.metadata.annotations),
+            bandwidth=limits,
         )
         return self._network.attach(request)
 

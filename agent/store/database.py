@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,13 +55,14 @@ class Database:
             self._unlock()
             raise
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> Iterator[Row]:
+        """One after the other: all at once would be as large as the objects they become."""
         query = "SELECT kind, namespace, name, uid, resource_version, body FROM object ORDER BY kind, namespace, name"
         try:
-            found = self._connection.execute(query).fetchall()
+            for kind, namespace, name, uid, version, body in self._connection.execute(query):
+                yield Row(Key(kind, namespace, name), uid, version, body)
         except sqlite3.Error as error:
             raise self._translated("read", error) from error
-        return [Row(Key(kind, namespace, name), uid, version, body) for kind, namespace, name, uid, version, body in found]
 
     def resource_version(self) -> int:
         found = self._connection.execute("SELECT value FROM counter WHERE name = 'resource_version'").fetchone()

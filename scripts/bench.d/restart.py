@@ -1,11 +1,13 @@
 """A restart with 500 pods: SIGTERM or SIGKILL, exec, serving again (/readyz); and what packets it cost the pods.
 
 Importing the agent's modules is part of a start and is reported apart: a Python process that only imports them, run
-beside each restart. All pods are asked for echoes all the time, in both families, and some flows between pods every 2 ms.
+beside each restart. The processor time of both tells a busy machine from a slow start. All pods are asked for echoes
+all the time, in both families, and some flows between pods every 2 ms.
 """
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import time
@@ -47,8 +49,9 @@ def _of_mode(mode: str, options: Options) -> Report:
                     found.stopping[signal_name].append(_end(running, signal_name))
                     found.serving[signal_name].append(_start(running))
                     found.spans.append((started, time.monotonic()))
+                    found.cpu.append(crowd.cpu_seconds(running.pid))
                     time.sleep(_PAUSE_S)
-                    found.imports.append(_import_s())
+                    _measure_imports(found)
             loss = beating.stop()
     return _report(mode, count, found, loss)
 
@@ -59,7 +62,9 @@ class _Found:
 
     stopping: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     serving: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    cpu: list[float] = field(default_factory=list)
     imports: list[float] = field(default_factory=list)
+    imports_cpu: list[float] = field(default_factory=list)
     spans: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -69,6 +74,8 @@ def _report(mode: str, count: int, found: _Found, loss: Loss) -> Report:
     figures += [Figure(f"{mode}: {count} pods, exec to serving after {name}", "s", tuple(s), _SERVING) for name, s in found.serving.items()]
     figures += [
         Figure(f"{mode}: of it, imports", "s", tuple(found.imports)),
+        Figure(f"{mode}: exec to serving, processor time", "s", tuple(found.cpu)),
+        Figure(f"{mode}: of it, imports", "s", tuple(found.imports_cpu)),
         Figure(f"{mode}: echoes lost of {loss.asked}", "", (float(len(loss.lost)),), _NO_LOSS),
     ]
     elsewhere = len(loss.lost) - len(during)
@@ -102,6 +109,9 @@ def _start(running: RunningAgent) -> float:
             return time.monotonic() - started
 
 
-def _import_s() -> float:
+def _measure_imports(found: _Found) -> None:
     command = [sys.executable, "-c", "import agent.cli.main, agent.cli.agent, agent.daemon"]
-    return milliseconds(lambda: subprocess.run(command, cwd=ROOT, check=True)) / 1000
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found.imports.append(milliseconds(lambda: subprocess.run(command, cwd=ROOT, check=True)) / 1000)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found.imports_cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

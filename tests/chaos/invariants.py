@@ -26,7 +26,7 @@ from agent.kernel.nft import Nft
 from agent.kernel.nft.transaction import Dialect
 from agent.network import datapath, facts, firewall, forwarding, node, uplink
 from agent.network.firewall.tables import BRIDGE, INET, NETDEV
-from agent.network.node import GATEWAY_MAC, POD_LINK_PREFIX, NodeNetwork
+from agent.network.node import GATEWAY_MAC, POD_LINK_PREFIX, SHAPER_LINK_PREFIX, NodeNetwork
 from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.encode import from_record
 from agent.objects.meta import IPAddress, Object
@@ -101,9 +101,8 @@ class Node:
 
     def remains(self) -> list[str]:
         """What is left of us on a node that was cleared."""
-        found = [
-            f"link {link.name}" for link in self._host.list_links() if link.name.startswith((POD_LINK_PREFIX, self.config.network.bridge))
-        ]
+        ours = (POD_LINK_PREFIX, SHAPER_LINK_PREFIX, self.config.network.bridge)
+        found = [f"link {link.name}" for link in self._host.list_links() if link.name.startswith(ours)]
         found += [f"route {each}" for each in self._host.list_routes() if each.protocol == route.RTPROT_PODWRIGHT]
         found += [f"table {state.table}" for state in self._nft.list_tables() if state.table in (INET, BRIDGE, NETDEV)]
         gateways = {node.gateway_of(cidr) for cidr in self.config.network.pod_cidrs}

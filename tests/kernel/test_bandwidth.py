@@ -151,6 +151,19 @@ def test_a_restarted_agent_puts_back_what_is_missing_and_removes_what_is_nobodys
     assert measured((a.place, NODE, NODE_ADDRESS[4])) == pytest.approx([200], rel=PRECISION)
 
 
+def test_a_pod_that_is_built_again_has_its_limits_again(agent: RunningAgent, pods: dict[str, Pod]) -> None:
+    """Its host veth went while no agent ran; the shaping link is nobody's end and stayed."""
+    pod = pods["changing"]
+    annotate(agent, "changing", "egress", "60M")
+    eventually(lambda: "rate 60Mbit" in sent_by(pod))
+    before = shell(f"ip link show {shaper(pod)}")
+    agent.kill()
+    shell(f"ip link del {pod.host_link}")
+    agent.start()
+    eventually(lambda: "rate 60Mbit" in sent_by(pod) and shell(f"ip link show {shaper(pod)}") != before)
+    assert measured((pod.place, NODE, NODE_ADDRESS[4])) == pytest.approx([60], rel=PRECISION)
+
+
 def test_a_deleted_pod_leaves_no_shaping_link_and_no_rule(agent: RunningAgent, pods: dict[str, Pod]) -> None:
     agent.cli("delete", "pod", "b")
     assert shaper(pods["b"]) not in shaping_links()

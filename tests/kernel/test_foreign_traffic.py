@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fresh import shell
-from tests.places import NODE_ADDRESS, OUTSIDE, UPLINK, eventually, make_pods, manifest, new_namespace, run
+from tests.places import NODE_ADDRESS, OUTSIDE, SEGMENT, UPLINK, eventually, make_pods, manifest, new_namespace, run
 from tests.prober import NODE, Servers, ask
 from tests.running import RunningAgent
 
@@ -144,6 +144,7 @@ def uplink_as_bridge(name: str) -> Iterator[None]:
         shell(f"ip link set {UPLINK} nomaster")
         move_addresses(name, UPLINK)
         shell(f"ip link del {name}")
+        run(OUTSIDE, f"ip neighbour flush dev {SEGMENT}")  # the bridge's MAC, which may have been another
 
 
 def move_addresses(old: str, new: str) -> None:

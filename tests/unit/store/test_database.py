@@ -58,7 +58,7 @@ def test_rows_are_written_replaced_and_removed(file: Path) -> None:
     database = Database(file)
     database.commit([row("a"), row("b")], 2)
     database.commit([row("a", b'{"new": 1}'), Row(Key("Pod", "default", "b"))], 4)
-    assert database.rows() == [row("a", b'{"new": 1}')]
+    assert [*database.rows()] == [row("a", b'{"new": 1}')]
     assert database.resource_version() == 4
     database.close()
 
@@ -71,7 +71,7 @@ def test_a_full_disk_is_told_with_the_files_name_and_leaves_the_last_commit(file
     with pytest.raises(TemporaryError, match=r"cannot write to .*podwright.db: database or disk is full \[SQLITE_FULL\]") as failure:
         database.commit([row("b", b"x" * 100_000)], 2)
     assert failure.value.hint == "free some space on its file system"
-    assert (database.rows(), database.resource_version()) == ([row("a")], 1)
+    assert ([*database.rows()], database.resource_version()) == ([row("a")], 1)
     database._connection.execute("PRAGMA max_page_count = 100000")
     database.commit([row("b", b"x" * 100_000)], 2)
     assert database.resource_version() == 2
