@@ -96,7 +96,7 @@ def test_a_pod_that_does_not_fit_waits_and_says_why_and_is_built_when_there_is_r
 def test_deleting_a_pod_ends_its_processes_politely_first(agent, tmp_path):
     agent.apply(pod("polite", spec=", terminationGracePeriodSeconds: 5"))
     uid = built(agent, "polite")["metadata"]["uid"]
-    script = "import signal,time\nsignal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), exit(0)))\nprint('up', flush=True)\ntime.sleep(60)"
+    script = "import signal, time; signal.signal(15, lambda *_: exit(print('bye', flush=True))); print('up', flush=True); time.sleep(60)"
     agent.cli("exec", "--detach", "polite", "--", "python3", "-c", script)
     log = agent.state_dir / "pods" / uid / "logs" / "exec-main.log"
     eventually(lambda: log.exists() and "up" in log.read_text())
@@ -109,7 +109,9 @@ def test_deleting_a_pod_ends_its_processes_politely_first(agent, tmp_path):
 def test_a_process_that_ignores_term_is_killed_after_the_grace_period(agent):
     agent.apply(pod("stubborn", spec=", terminationGracePeriodSeconds: 1"))
     built(agent, "stubborn")
-    agent.cli("exec", "--detach", "stubborn", "--", "python3", "-c", "import signal,time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)")
+    agent.cli(
+        "exec", "--detach", "stubborn", "--", "python3", "-c", "import signal,time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)"
+    )
     start = time.monotonic()
     gone(agent, "stubborn")
     assert 0.9 < time.monotonic() - start < 5
