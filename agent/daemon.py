@@ -33,6 +33,7 @@ from agent.kernel.cgroup import Cgroups
 from agent.kernel.host import Host
 from agent.kernel.nft import Nft
 from agent.kernel.route import RTPROT_PODWRIGHT
+from agent.kernel.sysctl import Sysctl
 from agent.network import clear as network_clear
 from agent.network import facts, foreign_accept, forwarding, node, uplink
 from agent.network.firewall.tables import pod_device
@@ -76,7 +77,9 @@ def start(config: Config, stack: ExitStack) -> None:
     node = _open_node(config, stack)
     _ensure_objects(node.store, config, node.network)
     guard = None if node.tables.are_owned else TableGuard(node.tables)
-    node.sandboxes.start(node.interfaces.start())
+    lost = node.interfaces.start()
+    node.host.ensure_settings(node.settings)  # a router only from here on: what must not be forwarded is dropped by now
+    node.sandboxes.start(lost)
     if guard is not None:
         stack.callback(guard.stop)
         guard.start()
@@ -130,6 +133,7 @@ class _Node:
     host: Host
     follower: LinkFollower
     network: NodeNetwork
+    settings: tuple[Sysctl, ...]
     tables: Tables
     interfaces: NetworkManager
     sandboxes: SandboxManager
@@ -143,7 +147,7 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     follower = LinkFollower(_families(config), _ours(config), fixed_mtu=config.network.mtu)
     host = Host(follower.changed)
     stack.callback(host.close)
-    network = _node_network(config, host, _recorded_mode(store, config))
+    network, settings = _node_network(config, host, _recorded_mode(store, config))
     nft = Nft.open(own_tables=config.network.own_tables)
     stack.callback(nft.close)
     tables = Tables(nft, network, devices=lambda: {link.name for link in host.list_links()})
@@ -154,30 +158,30 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     place = sandbox.Node(config.node_name, network.node_ips, config.namespaces_dir, Path(config.state_dir, "pods"), room)
     events = EventLog(store, node_name=config.node_name)
     sandboxes = SandboxManager(place, store=store, network=interfaces, cgroups=Cgroups(cgroup.detect()), now=now, record=events.record)
-    return _Node(store, host, follower, network, tables, interfaces, sandboxes)
+    return _Node(store, host, follower, network, settings, tables, interfaces, sandboxes)
 
 
 def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _node_network(config: Config, host: Host, mode: Mode) -> NodeNetwork:
-    """Look at the node, refuse what cannot work, and turn forwarding on."""
+def _node_network(config: Config, host: Host, mode: Mode) -> tuple[NodeNetwork, tuple[Sysctl, ...]]:
+    """Look at the node and refuse what cannot work. With it, the settings that make the node a router: for later."""
     families, ours = _families(config), _ours(config)
     if not families:
         raise InvalidObject("network.podCIDRs is empty", hint="give at least one range, such as 10.73.0.0/20")
     seen = facts.read(host)
     uplink.refuse_overlap(config.network.pod_cidrs, seen.routes, ours)
     uplinks = uplink.uplinks(seen, families, ours)
-    was_off = forwarding.ensure(Path(config.run_dir), families, [link.name for link in uplinks])
+    settings = forwarding.prepare(Path(config.run_dir), families, [link.name for link in uplinks])
     network = node.from_config(
         config,
         mtu=uplink.mtu(seen, families, ours),
         node_ips=uplink.node_addresses(seen, families, ours),
-        drop_foreign_forward=was_off,
+        drop_foreign_forward=forwarding.turned_on(Path(config.run_dir), families),
         foreign=uplink.foreign(seen, families, ours),
     )
-    return dataclasses.replace(network, mode=mode)
+    return dataclasses.replace(network, mode=mode), settings
 
 
 def _families(config: Config) -> list[int]:

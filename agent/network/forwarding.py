@@ -4,6 +4,7 @@ What was off before is written down in the run directory first (it lives as long
 reboot), so that `down` can restore it and a restarted agent still knows that it was us who turned it on.
 IPv6 forwarding makes the kernel ignore router advertisements where accept_ra is 1: an uplink that lives by them
 would lose its default route, so 1 becomes 2 first.
+Written down before the firewall's tables are made, which must know it; turned on only when they stand.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 _RECORD = "settings-before.json"
 
 
-def ensure(run_dir: Path, families: Sequence[int], uplinks: Sequence[str]) -> tuple[int, ...]:
-    """Forwarding on for the families. Returns those that it was the agent, now or before, who turned it on for."""
+def prepare(run_dir: Path, families: Sequence[int], uplinks: Sequence[str]) -> tuple[Sysctl, ...]:
+    """The settings that make the node a router for the families, in their order, and what they were on record."""
     before = load(run_dir)
     wanted = [Sysctl(_FORWARDING[family], "1") for family in families]
     if 6 in families:
@@ -31,19 +32,17 @@ def ensure(run_dir: Path, families: Sequence[int], uplinks: Sequence[str]) -> tu
     if changes:
         before = {**changes, **before}
         _save(run_dir, before)
-    for setting in wanted:
-        sysctl.ensure(setting)
-    return turned_on(run_dir, families)
+    return tuple(wanted)
 
 
 def turned_on(run_dir: Path, families: Sequence[int]) -> tuple[int, ...]:
-    """The families for which it was the agent who turned forwarding on."""
+    """The families for which it is, or was before, the agent who turns forwarding on."""
     before = load(run_dir)
     return tuple(family for family in families if _FORWARDING[family] in before)
 
 
 def restore(run_dir: Path) -> None:
-    """Put back what `ensure` changed; forwarding first, router advertisements last."""
+    """Put back what was changed; forwarding first, router advertisements last."""
     for name, value in sorted(load(run_dir).items(), key=lambda item: item[0] not in _FORWARDING.values()):
         sysctl.ensure(Sysctl(name, value, is_optional=True))
     (run_dir / _RECORD).unlink(missing_ok=True)
