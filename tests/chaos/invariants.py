@@ -170,7 +170,9 @@ class Node:
         tables = {state.table for state in self._nft.list_tables()} & {INET, BRIDGE, NETDEV}
         yield from _difference("table", {*skeleton.tables}, tables)
         for table in tables:
-            yield from _difference(f"chain in {table}", {c.name for c in chains if c.table == table}, self._nft.list_chains(table))
+            counts = self._nft.count_rules(table)
+            there = {(name, counts[name]) for name in self._nft.list_chains(table)}
+            yield from _difference(f"chain and its rules in {table}", {(c.name, len(c.rules)) for c in chains if c.table == table}, there)
         for a_set in skeleton.sets:
             found = {(e.key, e.data) for e in self._nft.list_elements(a_set)}
             yield from _difference(f"element of {a_set}", {(e.key, e.data) for e in wanted if e.set == a_set}, found)

@@ -15,7 +15,7 @@ from tests.chaos.scenarios import Scenario
 from tests.chaos.stage import Stage
 from tests.chaos.traffic import Traffic
 
-SAMPLE = 12
+SAMPLE = 10
 DEATH_S = 0.5
 """For what goes on behind the answer (forgetting connections)."""
 

@@ -64,6 +64,7 @@ def done(request: pytest.FixtureRequest, mode: str) -> Interference:
 def test_a_start_repairs_what_was_done_to_a_dead_agent(world: World, done: Interference) -> None:
     world.stage.agent.kill()
     done.act(world.stage, world.pods["a"])
+    assert world.stage.node.violations() != []  # it does harm, and is seen
     world.stage.agent.start()
     assert world.problems() == []
 

@@ -22,7 +22,7 @@ from tests.runtime.network_namespace import NetworkNamespace
 
 pytestmark = pytest.mark.kernel
 
-ROUNDS, LONG_ROUNDS = 5, 200
+ROUNDS, LONG_ROUNDS = 3, 200
 CALLERS = 4
 KILL_WITHIN_S = 0.15
 World = tuple[Stage, Traffic, list[Container]]

@@ -30,6 +30,7 @@ from agent.killpoint import reach
 from agent.metrics import NFT_COMMIT_SECONDS, NFT_COMMITS
 
 _ERESTART = 85
+_READINGS = 10
 _ABSENT = frozenset({errno.ENOENT})
 _ERROR_BUFFER_BYTES = 4 << 20
 _SEND_BUFFER_BYTES = 64 << 10
@@ -130,7 +131,16 @@ class Nft:
         return frozenset(decode.names(replies, table, Msg.NEWSET))
 
     def list_elements(self, a_set: Set) -> frozenset[Element]:
-        """Empty when there is no such set."""
+        """Empty when there is no such set. Read until two readings agree: a hash set that the kernel is still growing, in
+        the background after a large batch, is walked with gaps, and no flag tells of it."""
+        found = self._read_elements(a_set)
+        for _ in range(_READINGS):
+            before, found = found, self._read_elements(a_set)
+            if found == before:
+                break
+        return found
+
+    def _read_elements(self, a_set: Set) -> frozenset[Element]:
         replies = self._dump(Msg.GETSETELEM, encode.set_head(a_set), f"nft list set {a_set}")
         return frozenset(decode.elements(replies, a_set))
 
