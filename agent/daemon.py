@@ -77,11 +77,12 @@ def start(config: Config, stack: ExitStack) -> None:
     node = _open_node(config, stack)
     _ensure_objects(node.store, config, node.network)
     guard = None if node.tables.are_owned else TableGuard(node.tables)
+    if guard is not None:
+        stack.callback(guard.stop)
     lost = node.interfaces.start()
     node.host.ensure_settings(node.settings)  # a router only from here on: what must not be forwarded is dropped by now
     node.sandboxes.start(lost)
     if guard is not None:
-        stack.callback(guard.stop)
         guard.start()
     stack.callback(node.follower.stop)
     node.follower.start(node.host, node.interfaces, node.tables)

@@ -13,6 +13,7 @@
     │   ├── Exhausted         no free address, port or capacity
     │   ├── DeadlineExceeded  took longer than allowed
     │   └── Unavailable       the agent is not reachable or not ready
+    ├── SeveralErrors         a tear-down that went on after errors (holds them all)
     └── InternalError         our fault, or the kernel's refusal
         ├── KernelError       a kernel request failed (carries errno and the request as text)
         └── CommandFailed     a child process failed (carries argv, status and stderr)
@@ -101,6 +102,16 @@ class Unavailable(TemporaryError):
 
 class InternalError(PodwrightError):
     pass
+
+
+class SeveralErrors(PodwrightError):
+    """Temporary for the caller, who repeats the tear-down: what is done already is a no-op."""
+
+    cni_code, is_retryable = 11, True
+
+    def __init__(self, errors: Sequence[PodwrightError]) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = tuple(errors)
 
 
 class KernelError(InternalError):

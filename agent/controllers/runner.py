@@ -92,14 +92,19 @@ class Runner:
             thread.join()
 
     def _listen(self) -> None:
-        while (watch := self._list_and_watch()) is not None:
+        while True:
+            watch = None
             try:
+                if (watch := self._list_and_watch()) is None:
+                    return
                 for event in watch:
                     self._hear(event)
+                return
             except Conflict as error:
                 logger.debug("controllers list again: {}", error)
-            else:
-                return
+            finally:
+                if watch is not None:
+                    watch.close()
 
     def _list_and_watch(self) -> Watch | None:
         """Every object once as if it were new, then what changes after the first list was read."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
 from agent.errors import KernelError
@@ -49,13 +49,16 @@ def flush(addresses: Iterable[IPAddress]) -> None:
         left = set(addresses)
         if len(left) < _MANY:
             left = {address for address in left if address.version != 4 or not _is_done_by_filter(socket, address)}
-        _delete_where(socket, {address.version for address in left}, left.__contains__)
+        for family in {address.version for address in left}:
+            mentioning = _list(socket, family, mentions=[address.packed for address in left])
+            _delete_where(socket, family, mentioning, left.__contains__)
 
 
 def flush_where(is_gone: Callable[[IPAddress], bool]) -> None:
     """Delete every entry whose client's or server's address is gone."""
     with NetlinkSocket(NETLINK_NETFILTER) as socket:
-        _delete_where(socket, _AF, is_gone)
+        for family in _AF:
+            _delete_where(socket, family, _list(socket, family), is_gone)
 
 
 def flush_port(protocol: Protocol, port: int, is_wanted: Callable[[IPAddress], bool]) -> None:
@@ -85,10 +88,9 @@ def _by_filter(address: IPAddress, side: int) -> Request:
     return Request(_CT_DELETE, 0, body, f"conntrack -D {option} {address}", _GONE)
 
 
-def _delete_where(socket: NetlinkSocket, families: Iterable[int], is_gone: Callable[[IPAddress], bool]) -> None:
-    for family in families:
-        ends = ((entry, (_source(entry[side], family) for side in (_TUPLE_ORIG, _TUPLE_REPLY))) for entry in _list(socket, family))
-        _delete_all(socket, [_delete(family, entry) for entry, sources in ends if any(map(is_gone, sources))])
+def _delete_where(socket: NetlinkSocket, family: int, entries: Iterable[_Entry], is_gone: Callable[[IPAddress], bool]) -> None:
+    ends = ((entry, (_source(entry[side], family) for side in (_TUPLE_ORIG, _TUPLE_REPLY))) for entry in entries)
+    _delete_all(socket, [_delete(family, entry) for entry, sources in ends if any(map(is_gone, sources))])
 
 
 def _delete_all(socket: NetlinkSocket, requests: Sequence[Request]) -> None:
@@ -107,10 +109,14 @@ def _asking(socket: NetlinkSocket, family: int, protocol: Protocol, port: int) -
             yield entry
 
 
-def _list(socket: NetlinkSocket, family: int, filter_: bytes = b"", shown: str = "") -> Iterator[_Entry]:
+def _list(
+    socket: NetlinkSocket, family: int, filter_: bytes = b"", shown: str = "", *, mentions: Collection[bytes] = (b"",)
+) -> Iterator[_Entry]:
+    """Entries in which one of `mentions` stands somewhere: to parse the whole table costs a second of a busy node's time."""
     request = Request(_CT_GET, NLM_F_DUMP, _NFGENMSG.pack(_AF[family], 0, 0) + filter_, f"conntrack -L -f ipv{family}{shown}")
     for reply in socket.dump(request):
-        yield netlink.attribute_map(reply.payload[_NFGENMSG.size :])
+        if any(each in reply.payload for each in mentions):
+            yield netlink.attribute_map(reply.payload[_NFGENMSG.size :])
 
 
 def _delete(family: int, entry: _Entry) -> Request:

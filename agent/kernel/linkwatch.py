@@ -13,18 +13,20 @@ from __future__ import annotations
 import errno
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from loguru import logger
 
-from agent.errors import DeadlineExceeded, KernelError
+from agent.errors import DeadlineExceeded, KernelError, PodwrightError
 from agent.kernel import bpf, link, netlink
 from agent.kernel.link import RTM_DELLINK, RTM_NEWLINK, RTNLGRP_LINK, Link
 from agent.kernel.netlink import NETLINK_ROUTE, NLMSG_ERROR, NetlinkListener, NetlinkSocket, Reply
 from agent.killpoint import reach
 
 _AF_BRIDGE = 7
+_PAUSE_S = 0.05
 _KIND_OFFSET, _INDEX_OFFSET = 4, 20
 """nlmsghdr's type, and ifinfomsg's index behind it."""
 _SENDERS = 16
@@ -105,9 +107,18 @@ class LinkWatch:
         for waiter in done:
             waiter.finish()
 
+    def _read_links(self) -> dict[int, Link]:
+        """Must not fail: without this thread no removal would ever be heard of."""
+        while True:
+            try:
+                return {found.index: found for found in link.list_(self._reader)}
+            except PodwrightError as error:
+                logger.warning("cannot read the links, trying again: {}", error)
+                time.sleep(_PAUSE_S)
+
     def _resync(self) -> None:
         logger.warning("link announcements were lost, reading all links again")
-        present = {found.index: found for found in link.list_(self._reader)}
+        present = self._read_links()
         self._finish(lambda waiter: waiter.index not in present)
         for found in present.values():
             self._changed(found)

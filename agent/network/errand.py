@@ -47,7 +47,7 @@ class Errand:
     def _is_done(self) -> bool:
         try:
             self._job()
-        except (PodwrightError, ExceptionGroup) as error:
+        except PodwrightError as error:
             logger.warning("{}: {}; trying again", self._name, error)
         except Exception as error:  # noqa: BLE001 - a bug must not end the thread that keeps the node right
             logger.opt(exception=error).error("{} failed; trying again", self._name)

@@ -148,6 +148,7 @@ class NetworkManager:
                 index = self._take_index()
             attachment = structs.replace(
                 self._attachments[key],
+                metadata=ObjectMeta(name=key.digest),  # without the version it was loaded with: the manager is the only writer
                 netns=NetnsIdentity(path=path, inode=os.fstat(fd).st_ino),
                 boot_id=self._boot_id,
                 host_ifindex=index,
@@ -248,7 +249,8 @@ class NetworkManager:
     # -- detach -----------------------------------------------------------------------------------------------
 
     def detach(self, key: AttachmentKey, *, only_if_dead: bool = False) -> None:
-        """Absence is success. When it returns, the link is gone and addresses and ports are free for others."""
+        """Absence is success. When it returns, link and ports are free for others; the addresses follow when their
+        connections are flushed."""
         with metrics.DETACH_SECONDS.time(), self._exclusive(key):
             attachment = self._attachments.get(key)
             if attachment is None or (only_if_dead and self.is_alive(key)):
@@ -317,8 +319,9 @@ class NetworkManager:
             old = self._attachments.get(key)
             if old is None or not self.is_standing(old) or (new := change(old)) == old or not act(old, new):
                 return
-            self._attachments[key] = new = structs.replace(new, metadata=ObjectMeta(name=key.digest))
+            new = structs.replace(new, metadata=ObjectMeta(name=key.digest))
             self._store.update(new)
+            self._attachments[key] = new
 
     # -- questions --------------------------------------------------------------------------------------------
 

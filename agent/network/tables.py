@@ -81,8 +81,8 @@ class Tables:
     def set_foreign(self, foreign: Foreign) -> None:
         with self._lock:
             before, after = (set(firewall.foreign_elements(each)) for each in (self._foreign, foreign))
-            self._foreign = foreign
             self._commit(nft.put(*(after - before)) + nft.destroy(*(before - after)))
+            self._foreign = foreign
 
     def repair(self, distrusted: Collection[Table]) -> Batch:
         """Compare everything with what is wanted, and replace the tables in which rules may differ."""

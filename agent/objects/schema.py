@@ -19,7 +19,7 @@ from msgspec import inspect
 
 from agent.objects.meta import decode_hook
 from agent.objects.quantity import Quantity
-from agent.objects.scalar import describe, plain
+from agent.objects.scalar import Plain, describe, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _struct(raw: Any, wanted: inspect.StructType, path: str, findings: Findings)
 
 def _is_unset(raw: Any, known: inspect.Field) -> bool:
     """Null always; an empty string where a choice or an address is wanted, as Go writes and reads a value that is not set."""
-    return plain(raw) is None or (raw == "" and not known.required and _is_word(known.type))
+    return raw is None or (isinstance(raw, Plain) and raw.value is None) or (raw == "" and not known.required and _is_word(known.type))
 
 
 def _is_word(wanted: inspect.Type) -> bool:

@@ -53,5 +53,7 @@ class RuntimeInterfaces:
         teardown.run_all(partial(self._network.detach, key, only_if_dead=True) for key in dead)
 
     def status(self, network: str) -> Readiness:
-        full = [str(usage) for usage in self._network.usage() if usage.free == 0]
+        usages = self._network.usage()
+        roomy = {usage.network.version for usage in usages if usage.free}
+        full = [str(usage) for usage in usages if usage.network.version not in roomy]
         return Readiness(problems=tuple(f"no free address in {each}" for each in full))

@@ -68,6 +68,8 @@ class SandboxManager:
         self._ledger, self._ledger_lock = Ledger(node.allocatable), threading.Lock()
         self._uids: dict[Key, str] = {}
         self._ending: dict[str, float] = {}
+        """When the processes of a pod were asked to end."""
+        self._exec_lock = threading.Lock()
 
     def start(self, lost: Iterable[Attachment]) -> None:
         """After the store is read: remove what belongs to pods that are no more. `lost` attachments of living pods
@@ -75,7 +77,7 @@ class SandboxManager:
         netns.ensure_root(self._node.namespaces_dir)
         netns.remove_half_made(self._node.namespaces_dir)
         pods = {pod.metadata.uid: pod for pod in self._store.list("Pod")[0] if isinstance(pod, Pod)}
-        self._uids = {pod.key: uid for uid, pod in pods.items()}
+        self._uids = {pod.key: uid for uid, pod in pods.items() if pod.spec.node_name in ("", self._node.name)}
         for pod in pods.values():
             if pod.spec.node_name == self._node.name:
                 self._ledger.hold(pod)
@@ -200,11 +202,11 @@ class SandboxManager:
         grace_s = pod.spec.termination_grace_period_seconds if given is None else given
         if grace_s <= 0 or not self._cgroup_pids(uid):
             return None
-        deadline = self._ending.get(uid)
-        if deadline is None:
+        asked_at = self._ending.get(uid)
+        if asked_at is None:
             process.terminate(lambda: self._cgroup_pids(uid))
-            deadline = self._ending[uid] = time.monotonic() + grace_s
-        left_s = deadline - time.monotonic()
+            asked_at = self._ending[uid] = time.monotonic()
+        left_s = asked_at + grace_s - time.monotonic()
         return min(left_s, _LOOK_AT_ENDING_S) if left_s > 0 else None
 
     def _remove(self, uid: str) -> None:
@@ -244,7 +246,9 @@ class SandboxManager:
             )
         if not status.is_sandboxed(pod):
             raise Unavailable(f"pod {namespace}/{name} has no sandbox yet: {pod.status.message or 'it is being built'}")
-        plan, warnings = execplan.exec_plan(pod, options, self._exec_paths(pod))
+        with self._exec_lock:
+            paths = self._exec_paths(pod)
+        plan, warnings = execplan.exec_plan(pod, options, paths)
         return {"plan": msgspec.to_builtins(plan), "warnings": list(warnings)}
 
     def _exec_paths(self, pod: Pod) -> PodPaths:

@@ -32,5 +32,5 @@ class Sweeper:
         while not self._stop.wait(self._interval_s):
             try:
                 self._interfaces.collect_dead()
-            except* PodwrightError as errors:
-                logger.warning("cannot give back what dead containers held: {}", "; ".join(map(str, errors.exceptions)))
+            except PodwrightError as error:
+                logger.warning("cannot give back what dead containers held: {}", error)

@@ -18,6 +18,7 @@ from tests.running import is_sandboxed
 
 OUTSIDE = Path(os.environ.get("PODWRIGHT_OUTSIDE", "/nonexistent"))
 NODE_ADDRESSES = ("192.0.2.11", "2001:db8::11")
+TIME_WAIT = Path("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait")
 PORT = 80
 BYSTANDERS = {"a": 8081, "b": 8082}
 PODS = "/api/v1/namespaces/default/pods"
@@ -123,6 +124,7 @@ def empty(nursery: Nursery, directory: Path, mode: str) -> Iterator[Stage]:
 def with_bystanders(nursery: Nursery, directory: Path, mode: str) -> Iterator[tuple[Stage, Traffic]]:
     """The agent runs, and so does the traffic: node to pod, pod to pod, outside to host port."""
     with ExitStack() as stack:
+        stack.enter_context(_short_memory())
         stage = stack.enter_context(empty(nursery, directory, mode))
         stage.agent.start()
         pods = {name: stage.make_pod(name, host_port) for name, host_port in BYSTANDERS.items()}
@@ -130,6 +132,17 @@ def with_bystanders(nursery: Nursery, directory: Path, mode: str) -> Iterator[tu
         for name, pod in pods.items():
             servers.listen(stage.place(pod), name, PORT)
         yield stage, stack.enter_context(Traffic(_ways(stage, pods["a"], pods["b"])))
+
+
+@contextmanager
+def _short_memory() -> Iterator[None]:
+    """Closed connections are tracked for two minutes: at 200 a second, every list of them would be long."""
+    before = TIME_WAIT.read_text(encoding="ascii")
+    TIME_WAIT.write_text("2", encoding="ascii")
+    try:
+        yield
+    finally:
+        TIME_WAIT.write_text(before, encoding="ascii")
 
 
 def _ways(stage: Stage, a: dict[str, Any], b: dict[str, Any]) -> list[Way]:

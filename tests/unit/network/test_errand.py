@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from agent.errors import Unavailable
+from agent.errors import SeveralErrors, Unavailable
 from agent.network.errand import Errand
 
 SOON_S = 5.0
@@ -50,7 +50,7 @@ def test_a_ring_while_the_job_runs_is_answered_by_one_more_run() -> None:
 
 
 def test_what_fails_is_repeated_without_another_ring() -> None:
-    failures = iter([Unavailable("not now"), ExceptionGroup("several", [Unavailable("no")]), RuntimeError("a bug")])
+    failures = iter([Unavailable("not now"), SeveralErrors([Unavailable("no")]), RuntimeError("a bug")])
     done = threading.Event()
 
     def job() -> None:
