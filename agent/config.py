@@ -5,6 +5,7 @@ The file is YAML with the same shape. Whatever is wrong is reported with its pat
 
 from __future__ import annotations
 
+import difflib
 import os
 import socket
 from collections.abc import Mapping
@@ -115,13 +116,20 @@ def load(file: Path | None = None, environment: Mapping[str, str] = os.environ, 
 
 
 def _environment_flags(environment: Mapping[str, str]) -> dict[str, Any]:
-    """PODWRIGHT_NETWORK__MODE=routed is network.mode; comma-separated values are lists."""
+    """PODWRIGHT_NETWORK__MODE=routed is network.mode; comma-separated values are lists.
+
+    Only a name with a section is surely meant as a setting: the others may be the command's or a script's own.
+    """
     known = {_dotted_key(dotted): dotted for dotted in _dotted_names(Config)}
     found: dict[str, Any] = {}
     for key, text in environment.items():
         dotted = known.get(key)
         if dotted is not None:
             found[dotted] = text.split(",") if dotted.endswith(("CIDRs", "IPs")) else text
+        elif key.startswith("PODWRIGHT_") and "__" in key:
+            nearest = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"settings are {', '.join(sorted(known))}"
+            raise InvalidObject(f"environment variable {key} is no setting", hint=hint)
     return found
 
 

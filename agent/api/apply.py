@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from agent.api.call import Answer, Call
 from agent.api.failure import to_status
 from agent.api.patch import LAST_APPLIED, three_way
 from agent.api.wire import ApplyItem, ApplyResult, Document, Status
-from agent.errors import Conflict, InvalidObject, PodwrightError
+from agent.errors import AlreadyExists, Conflict, InvalidObject, PodwrightError
 from agent.objects.decode import Decoded, decode
 from agent.objects.encode import to_document
 from agent.objects.meta import Object
@@ -78,8 +79,8 @@ def _apply_one(call: Call, decoded: Decoded) -> _Result:
         raise InvalidObject(f"cannot apply a {wanted.kind} without metadata.name: apply must find it again", hint="create it by POST")
     manifest = _manifest(decoded)
     if call.backend.store.find(wanted.key) is None:
-        annotated = _annotated(wanted, manifest)
-        return writing.create(call.backend, annotated, is_dry_run=call.is_dry_run), "created"
+        with suppress(AlreadyExists):  # somebody else was faster: then it is a change
+            return writing.create(call.backend, _annotated(wanted, manifest), is_dry_run=call.is_dry_run), "created"
     before: list[Object] = []
 
     def merged(live: Object) -> Object:

@@ -6,6 +6,7 @@ from agent.api import resources
 from agent.api.call import Answer, Call
 from agent.api.wire import Document, Scale
 from agent.errors import InvalidObject
+from agent.objects.deployment import MAX_REPLICAS
 from agent.objects.encode import to_document
 
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -29,6 +30,8 @@ def _set_replicas(call: Call, replicas: object, resource_version: str | None) ->
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
         problem = "spec.replicas: must be a number, 0 or more"
         raise InvalidObject(f"cannot scale {resources.key_of(call)}: {problem}", problems=(problem,))
+    if replicas > MAX_REPLICAS:
+        raise InvalidObject(f"spec.replicas: {replicas} is more than one node can hold: at most {MAX_REPLICAS}")
     change: Document = {"spec": {"replicas": replicas}}
     if resource_version:
         change["metadata"] = {"resourceVersion": resource_version}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+
+from agent.errors import Forbidden
 
 _EXAMPLES = """\b
 Examples:
@@ -68,6 +71,8 @@ def command(config: Path | None, settings: tuple[str, ...], clear: bool, **flags
     from agent import daemon  # noqa: PLC0415
 
     named = {_FLAGS[name]: list(value) if isinstance(value, tuple) else value for name, value in flags.items() if value not in (None, ())}
+    if os.geteuid() != 0:
+        raise Forbidden("the agent needs root: it makes namespaces, links and mounts", hint="sudo podwright agent")
     loaded = configuration.load(config, flags={**named, **_settings(settings)})
     if clear:
         daemon.clear(loaded)

@@ -24,18 +24,23 @@ def painted(text: str, colour: int, stream: TextIO | None = None) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m"
 
 
+def _shown(text: str) -> str:
+    """Without what would command the terminal: messages quote what users and manifests say."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 def print_error(message: str, *, problems: Sequence[str] = (), hint: str = "") -> None:
     """`problems` that the message already tells are not told again."""
-    print(painted("error:", RED, sys.stderr), message, file=sys.stderr)
+    print(painted("error:", RED, sys.stderr), _shown(message), file=sys.stderr)
     for problem in problems:
         if problem not in message:
-            print(f"  {problem}", file=sys.stderr)
+            print(f"  {_shown(problem)}", file=sys.stderr)
     if hint:
-        print(painted("hint:", YELLOW, sys.stderr), hint, file=sys.stderr)
+        print(painted("hint:", YELLOW, sys.stderr), _shown(hint), file=sys.stderr)
 
 
 def print_warning(message: str) -> None:
-    print(painted("warning:", YELLOW, sys.stderr), message, file=sys.stderr)
+    print(painted("warning:", YELLOW, sys.stderr), _shown(message), file=sys.stderr)
 
 
 def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -35,9 +35,17 @@ def admit(new: ObjectT, old: Object | None = None, *, node_name: str, suffix: Ca
     named = _named(new, suffix)
     default = _DEFAULTS.get(type(named))
     admitted = named if default is None else default(named, node_name)
+    if isinstance(admitted, Pod) and isinstance(old, Pod) and not admitted.spec.node_name:
+        admitted = _bound_as(admitted, old)
     if old is not None:
         refuse_forbidden_changes(admitted, old, node_name)
     return admitted
+
+
+def _bound_as(new: ObjectT, old: Pod) -> ObjectT:
+    """Who does not say where the pod is does not move it."""
+    assert isinstance(new, Pod)
+    return replace(new, spec=replace(new.spec, node_name=old.spec.node_name))
 
 
 def _named(thing: ObjectT, suffix: Callable[[], str]) -> ObjectT:

@@ -31,6 +31,10 @@ def template_hash(template: PodTemplateSpec) -> str:
     return "".join(letters)
 
 
+MAX_REPLICAS = 10_000
+"""Ten times what a node takes: a slip of the finger must not fill its memory and its disk with pods that wait."""
+
+
 class StrategyType(StrEnum):
     ROLLING_UPDATE = "RollingUpdate"
     RECREATE = "Recreate"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from agent.objects.bandwidth import bandwidth_problems
-from agent.objects.deployment import Deployment, StrategyType
+from agent.objects.deployment import MAX_REPLICAS, Deployment, StrategyType
 from agent.objects.kinds import KINDS
 from agent.objects.meta import Object, ObjectMeta
 from agent.objects.names import dns_label_problem, dns_subdomain_problem, label_key_problem, label_value_problem
@@ -67,6 +67,8 @@ def _deployment_problems(deployment: Deployment) -> Iterator[str]:
     labels = spec.template.metadata.labels
     if spec.replicas < 0:
         yield f"spec.replicas: {spec.replicas} is negative"
+    if spec.replicas > MAX_REPLICAS:
+        yield f"spec.replicas: {spec.replicas} is more than one node can hold: at most {MAX_REPLICAS}"
     if spec.min_ready_seconds < 0:
         yield f"spec.minReadySeconds: {spec.min_ready_seconds} is negative"
     yield from selector_problems(spec.selector, "spec.selector")

@@ -123,6 +123,8 @@ def container_of(pod: Pod, name: str) -> Container:
 
 
 def _argv(pod: Pod, container: Container, options: ExecOptions, environment: Mapping[str, str]) -> tuple[str, ...]:
+    if options.argv and not options.argv[0]:
+        raise InvalidObject("the command to run is an empty word", hint="name a program after --")
     if options.argv:
         return options.argv
     if not container.command:

@@ -134,3 +134,8 @@ def test_a_deployment_keeps_its_selector() -> None:
     with pytest.raises(InvalidObject, match=r"spec\.selector: cannot be changed") as refusal:
         admit(other.object, deployment(), node_name="here")
     assert refusal.value.hint == "delete the deployment, then apply it again"
+
+
+def test_a_manifest_that_does_not_say_where_a_pod_is_does_not_move_it():
+    bound = admit(pod(node_name="here"), node_name="here")
+    assert admit(pod(), bound, node_name="here").spec.node_name == "here"

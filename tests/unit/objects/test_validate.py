@@ -152,3 +152,12 @@ def test_what_is_wrong_beyond_the_types(text: str, problem: str) -> None:
 )
 def test_what_is_right(text: str) -> None:
     assert problems(text) == []
+
+
+def test_a_slip_of_the_finger_in_replicas_is_refused() -> None:
+    with pytest.raises(InvalidObject) as refused:
+        decode(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 100000000, selector: {matchLabels: {a: b}},"
+            " template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: x:1}]}}}"
+        )
+    assert "spec.replicas: 100000000 is more than one node can hold: at most 10000" in str(refused.value.problems or refused.value)

@@ -1,0 +1,47 @@
+"""Settings: defaults < file < environment < flags; what is wrong is named."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from agent import config
+from agent.config import Mode
+from agent.errors import InvalidObject
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("nodeName: from-file\nnetwork: {mode: routed, mtu: 1400}\nlog: {level: debug}\n")
+    environment = {"PODWRIGHT_NETWORK__MTU": "1300", "PODWRIGHT_LOG__LEVEL": "error"}
+    found = config.load(file, environment, {"log.level": "trace"})
+    assert (found.node_name, found.network.mode, found.network.mtu, found.log.level) == ("from-file", Mode.ROUTED, 1300, "trace")
+
+
+def test_lists_are_separated_by_commas_in_the_environment() -> None:
+    found = config.load(environment={"PODWRIGHT_NETWORK__POD_CIDRS": "10.9.0.0/24,fd09::/64"})
+    assert found.network.pod_cidrs == (ip_network("10.9.0.0/24"), ip_network("fd09::/64"))
+
+
+def test_a_misspelt_variable_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(InvalidObject, match="PODWRIGHT_NETWORK__MOED is no setting") as refused:
+        config.load(environment={"PODWRIGHT_NETWORK__MOED": "routed"})
+    assert refused.value.hint == "did you mean PODWRIGHT_NETWORK__MODE?"
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    assert config.load(environment={"PODWRIGHT_SOCKET": "/x", "PODWRIGHT_BOX": "1"}).run_dir == "/run/podwright"
+
+
+def test_a_misspelt_field_of_the_file_names_its_path(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("network: {moed: routed}\n")
+    with pytest.raises(InvalidObject, match=r"unknown field `moed` - at `\$.network`"):
+        config.load(file, {})
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(InvalidObject, match="cannot read configuration"):
+        config.load(tmp_path / "nowhere.yaml", {})
