@@ -12,6 +12,11 @@ from agent.config import Mode
 from agent.errors import InvalidObject
 
 
+@pytest.fixture(autouse=True)
+def _without_the_machines_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "none.yaml")
+
+
 def test_later_sources_win(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("nodeName: from-file\nnetwork: {mode: routed, mtu: 1400}\nlog: {level: debug}\n")
