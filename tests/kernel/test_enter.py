@@ -167,7 +167,7 @@ def test_only_the_program_is_a_member_of_the_pods_group(node: Node, web: Sandbox
     child = web.start("sleep", "60")
     assert _eventually(lambda: len(node.cgroups.processes("web")) == 1)
     (pid,) = node.cgroups.processes("web")
-    assert Path(f"/proc/{pid}/comm").read_text(encoding="utf-8") == "sleep\n"
+    assert _eventually(lambda: Path(f"/proc/{pid}/comm").read_text(encoding="utf-8") == "sleep\n")  # it joins, then it executes
     assert process.end_all(lambda: node.cgroups.processes("web"), grace_s=10) == 0
     assert child.wait(10) == 128 + signal.SIGTERM
 

@@ -95,6 +95,8 @@ def world(mode: Mode) -> Iterator[World]:
         for namespace in namespaces.values():
             with netns.entered(namespace):
                 wait_for_carrier("eth0")
+        for each in pods:
+            wait_for_carrier(each.host_ifname)
         if mode is Mode.BRIDGE:
             wait_for_carrier("pw0")
         inbox = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
