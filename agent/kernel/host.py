@@ -21,7 +21,7 @@ from agent.kernel.linkwatch import LinkWatch
 from agent.kernel.neigh import Forwarding, Neighbour
 from agent.kernel.netlink import NETLINK_ROUTE, NetlinkSocket, Request
 from agent.kernel.route import Address, Route
-from agent.kernel.sysctl import Sysctl
+from agent.kernel.sysctl import PodSettings, Sysctl
 from agent.kernel.tc import RootQdisc
 
 _T = TypeVar("_T")
@@ -36,6 +36,7 @@ class Host:
             self._sockets.put(NetlinkSocket(NETLINK_ROUTE))
         self._watch = LinkWatch(changed)
         self._visitor = ThreadPoolExecutor(1, thread_name_prefix="pod")
+        self._pod_settings = PodSettings()
 
     def apply(self, requests: Sequence[Request]) -> None:
         """All requests in order, in one message to the kernel. Raises the first KernelError."""
@@ -52,8 +53,16 @@ class Host:
     def _in_pod(self, netns_fd: int, settings: Sequence[Sysctl]) -> NetlinkSocket:
         """Visit a pod's namespace on the caller's thread, but for the main one: its namespaces are /proc/self's."""
         if threading.current_thread() is threading.main_thread():
-            return self._visitor.submit(_visit, netns_fd, settings).result()
-        return _visit(netns_fd, settings)
+            return self._visitor.submit(self._visit, netns_fd, settings).result()
+        return self._visit(netns_fd, settings)
+
+    def _visit(self, netns_fd: int, settings: Sequence[Sysctl]) -> NetlinkSocket:
+        """A socket keeps the namespace it was made in, so only its making and the settings need the visit."""
+        with netns.entered(netns_fd), ExitStack() as on_error:
+            socket = on_error.enter_context(NetlinkSocket(NETLINK_ROUTE))
+            self._pod_settings.write(settings)
+            on_error.pop_all()
+        return socket
 
     def ensure_settings(self, settings: Sequence[Sysctl]) -> None:
         for setting in settings:
@@ -113,13 +122,3 @@ class Host:
             return ask(socket)
         finally:
             self._sockets.put(socket)
-
-
-def _visit(netns_fd: int, settings: Sequence[Sysctl]) -> NetlinkSocket:
-    """A socket keeps the namespace it was made in, so only its making and the settings need the visit."""
-    with netns.entered(netns_fd), ExitStack() as on_error:
-        socket = on_error.enter_context(NetlinkSocket(NETLINK_ROUTE))
-        for setting in settings:
-            sysctl.write(setting)
-        on_error.pop_all()
-    return socket

@@ -91,7 +91,13 @@ PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 _SYS_OPEN_TREE: Final = 428
 _SYS_MOVE_MOUNT: Final = 429
+_SYS_FSOPEN: Final = 430
+_SYS_FSCONFIG: Final = 431
+_SYS_FSMOUNT: Final = 432
 _SYS_MOUNT_SETATTR: Final = 442
+_CLOSE_ON_EXEC: Final = 1
+"""FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC."""
+_FSCONFIG_CREATE: Final = 6
 _CAPABILITY_VERSION_3: Final = 0x20080522
 _TIMEX_BYTES: Final = 256
 """More than struct timex has on any machine."""
@@ -182,6 +188,20 @@ def move_mount(tree_fd: int, target: str) -> None:
     source = (ctypes.c_int(tree_fd), ctypes.c_char_p(b""))
     place = (ctypes.c_int(AT_FDCWD), ctypes.c_char_p(os.fsencode(target)), ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH))
     _call(_libc.syscall, f"move_mount /proc/self/fd/{tree_fd} {_quoted(target)}", ctypes.c_long(_SYS_MOVE_MOUNT), *source, *place)
+
+
+def new_filesystem(fstype: str) -> int:
+    """A file system of its own that is mounted nowhere: a descriptor of its root. It goes with the last descriptor."""
+    name = ctypes.c_char_p(fstype.encode())
+    context = _call(_libc.syscall, f"fsopen {fstype}", ctypes.c_long(_SYS_FSOPEN), name, ctypes.c_uint(_CLOSE_ON_EXEC))
+    try:
+        nothing = (ctypes.c_char_p(None), ctypes.c_char_p(None), ctypes.c_int(0))
+        create = (ctypes.c_int(context), ctypes.c_uint(_FSCONFIG_CREATE), *nothing)
+        _call(_libc.syscall, f"fsconfig {fstype} create", ctypes.c_long(_SYS_FSCONFIG), *create)
+        place = (ctypes.c_int(context), ctypes.c_uint(_CLOSE_ON_EXEC), ctypes.c_uint(0))
+        return _call(_libc.syscall, f"fsmount {fstype}", ctypes.c_long(_SYS_FSMOUNT), *place)
+    finally:
+        os.close(context)
 
 
 def mount_setattr(place: str | int, *, recursive: bool = False, attributes: int = 0, clear: int = 0, propagation: int = 0) -> None:

@@ -56,9 +56,8 @@ def run(options: Options) -> Report:
 
 
 def _against_peers(root: Path, mode: str, options: Options, peers: _Peers) -> Report:
-    with crowd.agent(mode) as running:
-        ours = _runtime(root, running)
-        found = Report()
+    found = Report()
+    with crowd.agent(mode) as running, _runtime(root, running) as ours:
         for number in sorted({number for _, number in peers}):
             ours.fill(number)
             for flavour in _FLAVOURS:
@@ -89,8 +88,7 @@ def _compare(what: str, present: int, pairs: int, ours: Runtime, peer: tuple[str
 
 def _alone(root: Path, mode: str, options: Options) -> Report:
     """What has no peer: the agent's share of a request, many callers at once, growth."""
-    with crowd.agent(mode) as running:
-        ours = _runtime(root, running)
+    with crowd.agent(mode) as running, _runtime(root, running) as ours:
         figures = [
             Figure(f"{mode}: the plugin's start (VERSION), in every call", "ms", tuple(_version_ms(running) for _ in range(options.pairs))),
             *_callers(mode, options, ours, _RATE),
@@ -102,8 +100,8 @@ def _alone(root: Path, mode: str, options: Options) -> Report:
         Figure(f"{mode}: agent's share of a DEL, 500 pods", "ms", tuple(delete for _, delete in shares)),
     ]
     if mode == "routed":  # a bridge ends at 1,023 ports
-        with crowd.agent(mode) as running:
-            figures.append(_growth(options, _runtime(root, running)))
+        with crowd.agent(mode) as running, _runtime(root, running) as ours:
+            figures.append(_growth(options, ours))
     return Report(tuple(figures))
 
 
@@ -152,9 +150,10 @@ def _peer(root: Path, flavour: str, present: int) -> Iterator[Runtime]:
     with reference.namespace(root / name) as node:
         path = reference.iptables_path(flavour, root / f"iptables-{name}")
         plugins = reference.hostport_chain(_RANGES, root / f"leases-{name}")
-        runtime = Runtime(Chain("bench", reference.PLUGINS, plugins, node=node, path=path), _directory(root, f"pods-{name}"))
-        runtime.fill(present)
-        yield runtime
+        chain = Chain("bench", reference.PLUGINS, plugins, node=node, path=path)
+        with Runtime(chain, _directory(root, f"pods-{name}")) as runtime:
+            runtime.fill(present)
+            yield runtime
 
 
 def _directory(root: Path, name: str) -> Path:

@@ -29,12 +29,19 @@ class Container:
 
 
 class Runtime:
-    """`directory` holds the namespaces; it must be there, and private (netns.ensure_root)."""
+    """`directory` holds the namespaces; it must be there, and private (netns.ensure_root). They go when the block ends."""
 
     def __init__(self, chain: Chain, directory: Path) -> None:
         self._chain, self._directory = chain, directory
         self._numbers = count(1)
         self._results: dict[str, Config] = {}
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in netns.list_(self._directory):
+            netns.remove(self._directory / name)
 
     def cycle(self) -> tuple[float, float]:
         """Milliseconds of one ADD and of its DEL."""
