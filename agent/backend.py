@@ -52,8 +52,7 @@ class AgentBackend:
         return admit(new, old, node_name=self.node_name)
 
     def cni(self, request: bytes) -> CniReply:
-        reply = self._cni.handle(request)
-        return CniReply(reply.exit_code, reply.body)
+        return self._cni.answer(request)
 
     def exec_plan(self, namespace: str, pod: str, request: ExecRequest) -> Mapping[str, Any]:
         options = ExecOptions(argv=request.command, container=request.container, environment=request.environment, detach=request.detach)

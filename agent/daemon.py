@@ -105,7 +105,7 @@ def start(config: Config, stack: ExitStack) -> None:
     server.listen()  # from now on a DEL waits for us; what came before is in the spool, and must go first
     spool.drain(config.spool_dir, cni.handle)
     server.start()
-    sweeper = Sweeper(runtime)
+    sweeper = Sweeper([lambda: spool.drain_waiting(config.spool_dir, cni.handle), runtime.collect_dead])
     stack.callback(sweeper.stop)
     sweeper.start()
     if config.metrics_listen:

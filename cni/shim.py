@@ -23,11 +23,15 @@ VERSIONS = "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"
 VERSION = '{"cniVersion":"%s","supportedVersions":["%s"]}\n'
 ABOUT = "podwright: pod networks by the node's agent\nCNI protocol versions supported: %s\n"
 NO_STDIN = b'{"cniVersion":"1.1.0","code":5,"msg":"cannot read the network configuration on stdin"}\n'
+RECEIPT = b"X-Receipt: 1\r\n"
 TRACING = b"TRACEPARENT", b"TRACESTATE", b"BAGGAGE"
 
 
 class Agent:
-    """The two steps of a request, apart, because a DEL that finds no agent does them under different locks."""
+    """The steps of a request, apart: a DEL that finds no agent does the first two under different locks, and an ADD has
+    a third. It is sent one byte short, and the byte when its answer is printed: without it the agent takes the ADD back."""
+
+    answered: _socket.socket | None = None
 
     def connect(self, seconds: int) -> _socket.socket:
         """Kernel time-outs, not Python's: those make the socket non-blocking, and then a full backlog refuses at once."""
@@ -41,15 +45,25 @@ class Agent:
 
     def converse(self, connection: _socket.socket, request: bytes) -> tuple[int, bytes]:
         """Exit status and output. OSError: the agent went away or hangs; ValueError: it answers, but not as an agent."""
-        head = b"POST /cni HTTP/1.1\r\nHost: podwright\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-        connection.sendall(head % len(request) + request)
+        is_add = posix.environ.get(b"CNI_COMMAND") == b"ADD"
+        head = b"POST /cni HTTP/1.1\r\nHost: podwright\r\nConnection: close\r\n%sContent-Length: %d\r\n\r\n"
+        connection.sendall(head % (RECEIPT if is_add else b"", len(request) + is_add) + request)
         answer = b""
         while chunk := connection.recv(65536):
             answer += chunk
             head, complete, body = answer.partition(b"\r\n\r\n")
             if complete and len(body) >= int(header(head, b"content-length")):
+                self.answered = connection if is_add else None
                 return int(header(head, b"x-exit-status")), body
         raise ConnectionResetError("it closed the connection before it answered")
+
+    def acknowledge(self) -> None:
+        """The result is out. An agent that ended meanwhile has it on record and knows no more of a caller."""
+        if self.answered:
+            try:
+                self.answered.send(b"\n")
+            except OSError:
+                pass
 
 
 def header(head: bytes, name: bytes) -> bytes:
@@ -77,12 +91,11 @@ def write(fd: int, data: bytes) -> None:
         data = data[posix.write(fd, data) :]
 
 
-def forward(command: bytes) -> tuple[int, bytes]:
+def forward(command: bytes, agent: Agent) -> tuple[int, bytes]:
     try:
         request = environment() + read_stdin()
     except OSError:
         return 1, NO_STDIN
-    agent = Agent()
     try:
         return agent.converse(agent.connect(30 if command == b"DEL" else 60), request)
     except (OSError, ValueError) as error:
@@ -98,8 +111,10 @@ def main() -> None:
     if command == b"VERSION":
         write(1, (VERSION % (VERSIONS[-1], '","'.join(VERSIONS))).encode())
     elif command:
-        status, output = forward(command)
+        agent = Agent()
+        status, output = forward(command, agent)
         write(1, output)
+        agent.acknowledge()
     else:
         write(2, (ABOUT % ", ".join(VERSIONS)).encode())
     posix._exit(status)

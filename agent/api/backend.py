@@ -5,7 +5,7 @@ Everything here may block and is called on pool threads, several at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from agent.api.wire import ExecRequest, NodeUsage, PodUsage
@@ -14,10 +14,14 @@ from agent.store.base import Store
 
 
 class CniReply(NamedTuple):
-    """How the CNI plugin's process shall end. A CNI error is exit status 1 with the error's JSON on stdout."""
+    """How the CNI plugin's process shall end. A CNI error is exit status 1 with the error's JSON on stdout.
+
+    `undo`: what to do when that process is gone before it has printed this.
+    """
 
     exit_status: int
     stdout: bytes
+    undo: Callable[[], None] | None = None
 
 
 class Backend(Protocol):

@@ -59,6 +59,8 @@ class Answer:
     content_type: str = JSON
     warnings: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    undo: Callable[[], None] | None = None
+    """What to do if the caller goes away before it has this answer (receipt.py). May block."""
 
 
 Handler = Callable[[Call], Answer]

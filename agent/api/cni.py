@@ -14,11 +14,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface, summarize_address_range
 from typing import Protocol
 
 from loguru import logger
 
+from agent.api.backend import CniReply
 from agent.errors import InternalError, PodwrightError
 from agent.metrics import CNI_REQUESTS, CNI_SECONDS
 from agent.network.request import AttachRequest, AttachResult, Readiness
@@ -43,6 +45,9 @@ class Attacher(Protocol):
     def detach(self, key: AttachmentKey) -> None:
         """Absence is success, the namespace may be gone. When it returns, address, host link and hostPorts are free."""
 
+    def take_back(self, attached: AttachResult) -> None:
+        """As detach, but of this very attachment: a later one under its key stays."""
+
     def check(self, key: AttachmentKey, netns: str, addresses: Sequence[IPAddress]) -> None:
         """Raise NotFound or KernelError unless lease, links, addresses and rules are as attach() left them."""
 
@@ -58,7 +63,7 @@ class Reply:
 
     body: bytes = b""
     error: PodwrightError | None = None
-    attached: AttachmentKey | None = None
+    attached: AttachResult | None = None
 
     @property
     def exit_code(self) -> int:
@@ -103,11 +108,17 @@ class CniService:
         _log(label, reply, seconds)
         return reply
 
-    def undo(self, reply: Reply) -> None:
-        """The reply could not be delivered: the caller knows nothing of what was attached."""
-        if reply.attached:
-            logger.warning("cni ADD of {} undone: its caller went away", "/".join(reply.attached))
-            self._attacher.detach(reply.attached)
+    def answer(self, raw: bytes) -> CniReply:
+        reply = self.handle(raw)
+        return CniReply(reply.exit_code, reply.body, partial(self._undo, reply.attached) if reply.attached else None)
+
+    def _undo(self, attached: AttachResult) -> None:
+        """The caller went away and knows nothing of what was attached. What fails here its DEL, or the sweep, repeats."""
+        logger.warning("cni ADD of {} undone: its caller went away", "/".join(attached.key))
+        try:
+            self._attacher.take_back(attached)
+        except PodwrightError as error:
+            logger.error("cannot undo the ADD of {}: {}", "/".join(attached.key), error)
 
     def _add(self, request: CniRequest) -> Reply:
         self._refuse_own_namespace(request)
@@ -118,9 +129,9 @@ class CniService:
         try:
             result = cni_result(attached, request).encode(request.config.cni_version)
         except PodwrightError:
-            self._attacher.detach(wanted.key)
+            self._attacher.take_back(attached)
             raise
-        return Reply(_json(result), attached=wanted.key)
+        return Reply(_json(result), attached=attached)
 
     def _del(self, request: CniRequest) -> Reply:
         self._attacher.detach(_key(request))

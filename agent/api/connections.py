@@ -29,11 +29,12 @@ ProtocolFactory = Callable[[], Any]
 
 @dataclass(slots=True)
 class Connection:
-    """`silent_since` None: a request is being served."""
+    """`silent_since` None: a request is being served. `undo`: what to do if its answer does not arrive."""
 
     peer: Peer
     silent_since: float | None
     transport: asyncio.BaseTransport | None = None
+    undo: Callable[[], None] | None = None
 
     @property
     def is_closed(self) -> bool:

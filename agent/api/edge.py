@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from loguru import logger
 
+from agent.api import receipt
 from agent.api.backend import Backend
 from agent.api.call import JSON, Answer, Call, is_true
 from agent.api.connections import Connections
@@ -24,7 +25,7 @@ from agent.api.peers import Access, Gate
 from agent.api.pool import Pool
 from agent.api.routes import ROUTES, Route
 from agent.api.watch import WatchStream
-from agent.errors import CallerError, DeadlineExceeded, InternalError, NotFound, PodwrightError
+from agent.errors import CallerError, DeadlineExceeded, InternalError, NotFound, PodwrightError, Unavailable
 from agent.metrics import API_REQUESTS, API_SECONDS
 from agent.objects.meta import encode_hook
 
@@ -90,7 +91,10 @@ class Edge:
         try:
             response = await self._respond_or_fail(request, respond)
             await self._send(request, response)
+            if connection.undo and receipt.is_promised(request) and not await receipt.is_given(request):
+                await asyncio.to_thread(connection.undo)
         finally:
+            connection.undo = None
             connection.silent_since = asyncio.get_running_loop().time()
         resource = request.match_info.route.resource
         API_REQUESTS.inc(request.method, resource.canonical if resource else "none", str(response.status))
@@ -126,7 +130,8 @@ class Edge:
 
     def _responder(self, route: Route) -> Handler:
         async def respond(request: web.Request) -> web.StreamResponse:
-            peer = self._connections.of(request.protocol).peer
+            connection = self._connections.of(request.protocol)
+            peer = connection.peer
             self._gate.check(peer, route.access)
             call = Call(
                 backend=self._backend,
@@ -140,6 +145,7 @@ class Edge:
                 return await WatchStream(call, write_timeout_s=self._limits.write_s).run(request, self._pool)
             pool = self._cni_pool if route.is_cni else self._pool
             answer, body = await pool.run(lambda: _encoded(route.handler(call)))
+            connection.undo = answer.undo
             return _response(answer, body)
 
         return respond
@@ -147,7 +153,9 @@ class Edge:
     async def _body(self, request: web.Request) -> bytes:
         try:
             async with asyncio.timeout(self._limits.body_s):
-                return await request.read()
+                return await (receipt.read_body(request) if receipt.is_promised(request) else request.read())
+        except asyncio.IncompleteReadError:
+            raise Unavailable("the caller went away before its request was whole") from None
         except TimeoutError:
             raise TooSlow(f"the request's body did not arrive within {self._limits.body_s:g} s") from None
 

@@ -87,7 +87,7 @@ def events(call: Call) -> Answer:
 def cni(call: Call) -> Answer:
     """200 whenever the verb was handled, also when it ended in a CNI error: the plugin prints the body either way."""
     reply = call.backend.cni(call.body)
-    return Answer(reply.stdout, headers={CNI_EXIT_STATUS: str(reply.exit_status)})
+    return Answer(reply.stdout, headers={CNI_EXIT_STATUS: str(reply.exit_status)}, undo=reply.undo)
 
 
 def exec_plan(call: Call) -> Answer:

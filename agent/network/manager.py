@@ -248,12 +248,12 @@ class NetworkManager:
 
     # -- detach -----------------------------------------------------------------------------------------------
 
-    def detach(self, key: AttachmentKey, *, only_if_dead: bool = False) -> None:
+    def detach(self, key: AttachmentKey, *, only_if: Callable[[Attachment], bool] = lambda _: True) -> None:
         """Absence is success. When it returns, link and ports are free for others; the addresses follow when their
-        connections are flushed."""
+        connections are flushed. `only_if` is asked when nothing else is under way for that key."""
         with metrics.DETACH_SECONDS.time(), self._exclusive(key):
             attachment = self._attachments.get(key)
-            if attachment is None or (only_if_dead and self.is_alive(key)):
+            if attachment is None or not only_if(attachment):
                 return
             forgotten = self._store.delete_soon(attachment.key)
             teardown.run_all(

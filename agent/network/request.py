@@ -34,9 +34,11 @@ class InterfaceAddress:
 
 @dataclass(frozen=True, slots=True)
 class AttachResult:
-    """Enough to write a CNI result of any version. `bridge` is "" in routed mode."""
+    """Enough to write a CNI result of any version. `bridge` is "" in routed mode; `host_ifindex` tells an attachment from
+    another one that had the key before or has it later."""
 
-    ifname: str
+    key: AttachmentKey
+    host_ifindex: int
     mac: str
     mtu: int
     netns: str
@@ -45,6 +47,10 @@ class AttachResult:
     bridge: str
     bridge_mac: str
     addresses: tuple[InterfaceAddress, ...]
+
+    @property
+    def ifname(self) -> str:
+        return self.key.ifname
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,8 @@ class Readiness:
 def result(network: NodeNetwork, attachment: Attachment) -> AttachResult:
     is_bridge = network.mode is Mode.BRIDGE
     return AttachResult(
-        ifname=attachment.ifname,
+        key=attachment.attachment_key,
+        host_ifindex=attachment.host_ifindex,
         mac=attachment.mac,
         mtu=attachment.mtu,
         netns=attachment.netns.path,

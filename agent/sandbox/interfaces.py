@@ -12,7 +12,7 @@ from agent import teardown
 from agent.errors import NotFound
 from agent.network.manager import NetworkManager
 from agent.network.request import AttachRequest, AttachResult, Readiness
-from agent.objects.attachment import AttachmentKey
+from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.meta import IPAddress
 
 
@@ -28,6 +28,9 @@ class RuntimeInterfaces:
 
     def detach(self, key: AttachmentKey) -> None:
         self._network.detach(key)
+
+    def take_back(self, attached: AttachResult) -> None:
+        self._network.detach(attached.key, only_if=lambda held: held.host_ifindex == attached.host_ifindex)
 
     def check(self, key: AttachmentKey, netns: str, addresses: Sequence[IPAddress]) -> None:
         attachment = self._network.check(key, netns)
@@ -50,7 +53,10 @@ class RuntimeInterfaces:
     def _detach_dead(self, keys: Iterable[AttachmentKey]) -> None:
         """Looked at twice, the second time when no ADD of that key is under way: one that begins has no link yet."""
         dead = [key for key in keys if not self._network.is_alive(key)]
-        teardown.run_all(partial(self._network.detach, key, only_if_dead=True) for key in dead)
+        teardown.run_all(partial(self._network.detach, key, only_if=self._is_dead) for key in dead)
+
+    def _is_dead(self, attachment: Attachment) -> bool:
+        return not self._network.is_alive(attachment.attachment_key)
 
     def status(self, network: str) -> Readiness:
         usages = self._network.usage()

@@ -1,23 +1,26 @@
 """Gives back what runtimes left behind: at once nothing tells that a pod died without a DEL, so we look now and then.
 
-A namespace that ends takes its veth with it, and that is the proof. Pods of our own look after themselves.
+A namespace that ends takes its veth with it, and that is the proof. Pods of our own look after themselves. DELs that
+the CNI binary wrote down while we hung are carried out on the same occasion.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 
 from loguru import logger
 
 from agent.errors import PodwrightError
-from agent.sandbox.interfaces import RuntimeInterfaces
 
 INTERVAL_S = 60.0
 
 
 class Sweeper:
-    def __init__(self, interfaces: RuntimeInterfaces, interval_s: float = INTERVAL_S) -> None:
-        self._interfaces, self._interval_s = interfaces, interval_s
+    """Does each of `jobs`, whatever becomes of the others."""
+
+    def __init__(self, jobs: Sequence[Callable[[], object]], interval_s: float = INTERVAL_S) -> None:
+        self._jobs, self._interval_s = jobs, interval_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 
@@ -30,7 +33,8 @@ class Sweeper:
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
-            try:
-                self._interfaces.collect_dead()
-            except PodwrightError as error:
-                logger.warning("cannot give back what dead containers held: {}", error)
+            for job in self._jobs:
+                try:
+                    job()
+                except (PodwrightError, OSError) as error:
+                    logger.warning("cannot give back what dead containers held: {}", error)

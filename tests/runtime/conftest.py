@@ -36,11 +36,15 @@ class MemoryNetwork:
             raise AlreadyExists(f"{request.key} is attached already")
         self.attached[request.key] = request
         mac = "0a:58:0a:49:00:05"
-        return AttachResult(request.key.ifname, mac, 1500, request.netns, "pwv1", "ee:ee:ee:ee:ee:ee", "pw0", mac, (ADDRESS,))
+        index = 100 + len(self.attached)
+        return AttachResult(request.key, index, mac, 1500, request.netns, "pwv1", "ee:ee:ee:ee:ee:ee", "pw0", mac, (ADDRESS,))
 
     def detach(self, key: AttachmentKey) -> None:
         self.attached.pop(key, None)
         self.detached.append(key)
+
+    def take_back(self, attached: AttachResult) -> None:
+        self.detach(attached.key)
 
     def check(self, key: AttachmentKey, netns: str, addresses: Sequence[IPAddress]) -> None:
         self.attached[key]
@@ -78,13 +82,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         assert self.path == "/cni"
-        reply = self.server.handle_cni(self.rfile.read(int(self.headers["Content-Length"])))
+        withheld = 1 if self.headers["X-Receipt"] else 0
+        reply = self.server.handle_cni(self.rfile.read(int(self.headers["Content-Length"]) - withheld))
         self.send_response(200)
         self.send_header("X-Exit-Status", str(reply.exit_code))
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
         if reply.body:  # the caller may be gone once it has the headers of an empty answer
             self.wfile.write(reply.body)
+        self.rfile.read(withheld)
 
     def address_string(self) -> str:
         return "unix"

@@ -20,8 +20,7 @@ class CniOnly:
         self._service = service
 
     def cni(self, request: bytes) -> CniReply:
-        reply = self._service.handle(request)
-        return CniReply(reply.exit_code, reply.body)
+        return self._service.answer(request)
 
 
 @pytest.fixture(autouse=True)

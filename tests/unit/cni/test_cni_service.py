@@ -36,7 +36,8 @@ class MemoryNetwork:
             raise AlreadyExists(f"{request.key} is attached already")
         self.attached[request.key] = request
         return AttachResult(
-            ifname=request.key.ifname,
+            key=request.key,
+            host_ifindex=100,
             mac="0a:58:0a:49:00:05",
             mtu=1500,
             netns=request.netns,
@@ -50,6 +51,9 @@ class MemoryNetwork:
     def detach(self, key: AttachmentKey) -> None:
         self._fail()
         self.attached.pop(key, None)
+
+    def take_back(self, attached: AttachResult) -> None:
+        self.detach(attached.key)
 
     def check(self, key: AttachmentKey, netns: str, addresses: Sequence[IPAddress]) -> None:
         if key not in self.attached or set(addresses) != {a.address for a in self.addresses}:
@@ -86,8 +90,8 @@ def service(network: MemoryNetwork, namespaces: Path) -> CniService:
 
 
 @pytest.fixture
-def call(service: CniService, namespaces: Path) -> Any:
-    def call(command: str, environment: dict[str, str] | None = None, **fields: object) -> Reply:
+def request_of(namespaces: Path) -> Any:
+    def request_of(command: str, environment: dict[str, str] | None = None, **fields: object) -> bytes:
         given = {
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": "c1",
@@ -98,7 +102,15 @@ def call(service: CniService, namespaces: Path) -> Any:
         }
         entries = b"".join(f"{name}={value}\0".encode() for name, value in given.items())
         config = {"cniVersion": "1.1.0", "name": "pods", "type": "podwright", **fields}
-        return service.handle(entries + b"\0" + json.dumps(config).encode())
+        return entries + b"\0" + json.dumps(config).encode()
+
+    return request_of
+
+
+@pytest.fixture
+def call(service: CniService, request_of: Any) -> Any:
+    def call(command: str, environment: dict[str, str] | None = None, **fields: object) -> Reply:
+        return service.handle(request_of(command, environment, **fields))
 
     return call
 
@@ -136,7 +148,8 @@ class TestAdd:
 
     def test_the_result_of_bridge_mode(self, call: Any, namespaces: Path) -> None:
         reply = call("ADD", dns={"nameservers": ["10.0.0.53"]})
-        assert reply.attached == KEY
+        assert reply.attached is not None
+        assert reply.attached.key == KEY
         assert json.loads(reply.body) == {
             "cniVersion": "1.1.0",
             "interfaces": [
@@ -219,9 +232,15 @@ class TestAdd:
         assert error["code"] == 100
         assert "ZeroDivisionError" in error["msg"]
 
-    def test_a_reply_that_nobody_read_is_undone(self, service: CniService, call: Any, network: MemoryNetwork) -> None:
-        service.undo(call("ADD"))
+    def test_an_answer_knows_how_it_is_undone(self, service: CniService, request_of: Any, network: MemoryNetwork) -> None:
+        answer = service.answer(request_of("ADD"))
+        assert answer.undo is not None
+        answer.undo()
         assert network.attached == {}
+
+    def test_only_an_add_that_succeeded_can_be_undone(self, service: CniService, request_of: Any) -> None:
+        service.answer(request_of("ADD"))
+        assert [service.answer(request_of(verb)).undo for verb in ("ADD", "DEL", "STATUS")] == [None, None, None]
 
     def test_the_spool_goes_first(self, network: MemoryNetwork, namespaces: Path) -> None:
         seen: list[int] = []
