@@ -29,15 +29,6 @@ _REMOVE_DEADLINE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """One container's requests and limits as plain numbers; None is "not given" (a request then is the limit)."""
-
-    cpu_request_milli: int | None = None
-    cpu_limit_milli: int | None = None
-    memory_limit_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class CgroupLimits:
     """None is unlimited. `cpu_shares` is version 1's weight; 1024 is one processor."""
 
@@ -69,14 +60,12 @@ class Layout:
     """The top directory by controller; in version 2 the same for all."""
 
 
-def limits(containers: Sequence[Resources], *, pids: int | None = None) -> CgroupLimits:
-    """Kubernetes' mapping for a pod: sums of its containers; one container without a limit leaves the pod without."""
-    requests = [c.cpu_request_milli if c.cpu_request_milli is not None else c.cpu_limit_milli or 0 for c in containers]
-    cpu = _sum_if_all([c.cpu_limit_milli for c in containers])
+def limits(*, cpu_request_milli: int, cpu_limit_milli: int | None, memory_limit_bytes: int | None, pids: int | None = None) -> CgroupLimits:
+    """Kubernetes' mapping from a pod's amounts to the kernel's units and ranges."""
     return CgroupLimits(
-        cpu_shares=min(max(sum(requests) * 1024 // 1000, _MIN_SHARES), _MAX_SHARES),
-        cpu_quota_us=None if cpu is None else max(cpu * _PERIOD_US // 1000, _MIN_QUOTA_US),
-        memory_bytes=_sum_if_all([c.memory_limit_bytes for c in containers]),
+        cpu_shares=min(max(cpu_request_milli * 1024 // 1000, _MIN_SHARES), _MAX_SHARES),
+        cpu_quota_us=None if cpu_limit_milli is None else max(cpu_limit_milli * _PERIOD_US // 1000, _MIN_QUOTA_US),
+        memory_bytes=memory_limit_bytes,
         pids=pids,
     )
 
@@ -193,11 +182,6 @@ def _settings(version: int, wanted: CgroupLimits) -> dict[tuple[str, str], str]:
         ("memory", "memory.max"): _or(wanted.memory_bytes, "max"),
         ("pids", "pids.max"): _or(wanted.pids, "max"),
     }
-
-
-def _sum_if_all(amounts: Sequence[int | None]) -> int | None:
-    given = [amount for amount in amounts if amount is not None]
-    return sum(given) if given and len(given) == len(amounts) else None
 
 
 def _or(value: int | None, unlimited: str) -> str:

@@ -138,6 +138,19 @@ def entered(fd: int) -> Iterator[None]:
 
 
 @contextmanager
+def inside(directory: Path, kinds: Sequence[str]) -> Iterator[None]:
+    """The calling thread in the namespaces of these kinds that `directory` holds, then back where it was."""
+    with _coming_back(kinds):
+        for kind in kinds:
+            fd = os.open(directory / kind, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                libc.setns(fd, libc.NAMESPACE_KINDS[kind])
+            finally:
+                os.close(fd)
+        yield
+
+
+@contextmanager
 def _coming_back(kinds: Sequence[str]) -> Iterator[None]:
     """Whatever happens inside, the thread is in its own namespaces of these kinds afterwards."""
     with ExitStack() as stack:

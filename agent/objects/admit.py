@@ -18,7 +18,6 @@ from agent.objects.immutable import refuse_forbidden_changes
 from agent.objects.meta import Object
 from agent.objects.namespace import NAME_LABEL, Namespace
 from agent.objects.pod import SANDBOX_FINALIZER, Pod, PodSpec
-from agent.objects.quantity import Quantity
 
 ObjectT = TypeVar("ObjectT", bound=Object)
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -80,11 +79,10 @@ def _pod_spec(spec: PodSpec) -> PodSpec:
 
 
 def _container(container: Container, host_network: bool) -> Container:
-    """A limit without a request is also the request; on the host's network a port is a host port."""
+    """On the host's network a port is a host port."""
     resources = container.resources
-    requests: dict[str, Quantity] = {**resources.limits, **resources.requests}
     ports = tuple(_host_network_port(port) for port in container.ports) if host_network else container.ports
-    return replace(container, resources=replace(resources, requests=requests), ports=ports)
+    return replace(container, resources=replace(resources, requests=resources.effective_requests), ports=ports)
 
 
 def _host_network_port(port: ContainerPort) -> ContainerPort:

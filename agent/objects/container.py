@@ -86,6 +86,11 @@ class ResourceRequirements(Value, frozen=True):
     requests: dict[str, Quantity] = {}
     claims: tuple[ResourceClaim, ...] = ()
 
+    @property
+    def effective_requests(self) -> dict[str, Quantity]:
+        """A limit without a request is the request."""
+        return {**self.limits, **self.requests}
+
 
 class ResizePolicy(Value, frozen=True):
     resource_name: str

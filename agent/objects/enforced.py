@@ -18,6 +18,7 @@ _CONTAINER = (
     "env[].name",
     "env[].value",
     "env[].valueFrom.fieldRef",
+    "env[].valueFrom.resourceFieldRef",
     "resources.limits",
     "resources.requests",
     "securityContext.runAsUser",
@@ -32,21 +33,28 @@ _CONTAINER = (
 
 _POD_SPEC = (
     *(f"containers[].{path}" for path in _CONTAINER),
+    *(f"initContainers[].{path}" for path in _CONTAINER if path != "ports"),
+    "initContainers[].restartPolicy",  # Always: its resources count all the time
     "nodeName",
     "hostname",
     "subdomain",
     "setHostnameAsFQDN",
     "hostNetwork",
+    "hostPID",
+    "hostIPC",
     "dnsPolicy",
     "dnsConfig",
     "hostAliases",
     "terminationGracePeriodSeconds",
     "overhead",
+    "resources.limits",
+    "resources.requests",
     "securityContext.runAsUser",
     "securityContext.runAsGroup",
     "securityContext.runAsNonRoot",
     "securityContext.supplementalGroups",
     "securityContext.fsGroup",
+    "securityContext.sysctls",
 )
 
 _TYPE = ("apiVersion", "kind", "metadata", "status")

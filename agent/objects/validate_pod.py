@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from agent.objects.container import Container, ContainerPort, VolumeMount
 from agent.objects.meta import IPAddress
-from agent.objects.names import dns_label_problem, dns_subdomain_problem, environment_name_problem, port_name_problem
+from agent.objects.names import dns_label_problem, dns_subdomain_problem, port_name_problem
 from agent.objects.pod import DNSPolicy, PodSpec
+from agent.objects.validate_process import duplicates, nul_problem, process_problems, security_problems
 from agent.objects.volumes import Volume
 
-_MAX_ID = 2**31 - 1
 _MAX_NAMESERVERS, _MAX_SEARCHES = 3, 32
-_SYSCTL = re.compile(r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*", re.ASCII)
 
 
 def pod_spec_problems(spec: PodSpec, path: str) -> Iterator[str]:
@@ -27,7 +25,7 @@ def pod_spec_problems(spec: PodSpec, path: str) -> Iterator[str]:
     yield from _volume_problems(spec.volumes, f"{path}.volumes")
     yield from _identity_problems(spec, path)
     yield from _dns_problems(spec, path)
-    yield from _security_problems(spec, path)
+    yield from security_problems(spec, f"{path}.securityContext")
 
 
 def _container_lists(spec: PodSpec) -> tuple[tuple[str, tuple[Container, ...]], ...]:
@@ -53,17 +51,10 @@ def _container_problems(container: Container, spec: PodSpec, path: str) -> Itera
         yield f"{path}.name: {problem}"
     for index, port in enumerate(container.ports):
         yield from _port_problems(port, spec, f"{path}.ports[{index}]")
-    yield from _duplicates((port.name for port in container.ports), f"{path}.ports", "name")
-    for index, variable in enumerate(container.env):
-        if problem := environment_name_problem(variable.name):
-            yield f"{path}.env[{index}].name: {problem}"
-        if variable.value and variable.value_from is not None:
-            yield f"{path}.env[{index}]: has both value and valueFrom, write one"
+    yield from duplicates((port.name for port in container.ports), f"{path}.ports", "name")
+    yield from process_problems(container, path)
     yield from _resource_problems(container, f"{path}.resources")
     yield from _mount_problems(container.volume_mounts, spec.volumes, f"{path}.volumeMounts")
-    if container.security_context is not None:
-        yield from _id_problem(container.security_context.run_as_user, f"{path}.securityContext.runAsUser")
-        yield from _id_problem(container.security_context.run_as_group, f"{path}.securityContext.runAsGroup")
 
 
 def _port_problems(port: ContainerPort, spec: PodSpec, path: str) -> Iterator[str]:
@@ -116,7 +107,7 @@ def _resource_problems(container: Container, path: str) -> Iterator[str]:
 
 
 def _volume_problems(volumes: tuple[Volume, ...], path: str) -> Iterator[str]:
-    yield from _duplicates((volume.name for volume in volumes), path, "name")
+    yield from duplicates((volume.name for volume in volumes), path, "name")
     for index, volume in enumerate(volumes):
         if problem := dns_label_problem(volume.name):
             yield f"{path}[{index}].name: {problem}"
@@ -128,12 +119,14 @@ def _volume_problems(volumes: tuple[Volume, ...], path: str) -> Iterator[str]:
 
 def _mount_problems(mounts: tuple[VolumeMount, ...], volumes: tuple[Volume, ...], path: str) -> Iterator[str]:
     known = {volume.name for volume in volumes}
-    yield from _duplicates((mount.mount_path for mount in mounts), path, "mountPath")
+    yield from duplicates((mount.mount_path for mount in mounts), path, "mountPath")
     for index, mount in enumerate(mounts):
         if mount.name not in known:
             yield f'{path}[{index}].name: the pod has no volume "{mount.name}"'
         if not mount.mount_path:
             yield f"{path}[{index}].mountPath: is empty"
+        yield from nul_problem(mount.mount_path, f"{path}[{index}].mountPath")
+        yield from nul_problem(mount.sub_path, f"{path}[{index}].subPath")
         if mount.sub_path.startswith("/") or ".." in mount.sub_path.split("/"):
             yield f'{path}[{index}].subPath: "{mount.sub_path}" must be relative and without ".."'
         if mount.sub_path and mount.sub_path_expr:
@@ -169,29 +162,3 @@ def _dns_problems(spec: PodSpec, path: str) -> Iterator[str]:
     for index, search in enumerate(config.searches):
         if search != "." and (problem := dns_subdomain_problem(search.removesuffix(".").replace("_", "-"))):
             yield f"{path}.dnsConfig.searches[{index}]: {problem}"
-
-
-def _security_problems(spec: PodSpec, path: str) -> Iterator[str]:
-    context, path = spec.security_context, f"{path}.securityContext"
-    yield from _id_problem(context.run_as_user, f"{path}.runAsUser")
-    yield from _id_problem(context.run_as_group, f"{path}.runAsGroup")
-    yield from _id_problem(context.fs_group, f"{path}.fsGroup")
-    for index, group in enumerate(context.supplemental_groups):
-        yield from _id_problem(group, f"{path}.supplementalGroups[{index}]")
-    for index, sysctl in enumerate(context.sysctls):
-        if not _SYSCTL.fullmatch(sysctl.name):
-            yield f'{path}.sysctls[{index}].name: "{sysctl.name}" is not a sysctl, write for example net.core.somaxconn'
-    yield from _duplicates((sysctl.name.replace("/", ".") for sysctl in context.sysctls), f"{path}.sysctls", "name")
-
-
-def _id_problem(number: int | None, path: str) -> Iterator[str]:
-    if number is not None and not 0 <= number <= _MAX_ID:
-        yield f"{path}: {number} is not a user or group id, write 0 to {_MAX_ID}"
-
-
-def _duplicates(values: Iterable[str], path: str, field: str) -> Iterator[str]:
-    seen: set[str] = set()
-    for index, value in enumerate(values):
-        if value and value in seen:
-            yield f'{path}[{index}].{field}: "{value}" is there twice'
-        seen.add(value)

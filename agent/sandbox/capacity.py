@@ -1,16 +1,16 @@
 """What a node has, what pods ask for, and whether one more fits. Pure, in plain numbers.
 
-A pod asks for what Kubernetes' scheduler counts: the containers' requests together, or what any init container needs
-at its turn if that is more (sidecars, which keep running, count on both sides), and the pod's overhead on top. A limit
-without a request is the request. `Ledger` keeps the sum, so one pod more or less costs the same among 3 or 1000.
+A pod takes what Kubernetes counts: the amounts of its containers together, or what any init container needs at its turn
+if that is more (sidecars, which keep running, count on both sides), and the pod's overhead on top. `Ledger` keeps the
+sum, so one pod more or less costs the same among 3 or 1000.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from agent.objects.container import Container
+from agent.objects.container import ResourceRequirements
 from agent.objects.pod import Pod
 from agent.objects.pod_status import PodPhase
 from agent.objects.quantity import Quantity, Style
@@ -52,19 +52,23 @@ def allocatable(of: Resources, reserved_memory_bytes: int = RESERVED_MEMORY_BYTE
 
 def requests(pod: Pod) -> Resources:
     """What the pod takes from the node; one of `pods` with it."""
+    return counted(pod, lambda resources: resources.effective_requests) + _resources(pod.spec.overhead) + Resources(pods=1)
+
+
+def counted(pod: Pod, amounts: Callable[[ResourceRequirements], Mapping[str, Quantity]]) -> Resources:
+    """`amounts` of all containers (their requests, or their limits) by the rule above, without overhead."""
     spec = pod.spec
-    running = _sum(_requests_of(container) for container in spec.containers)
+    running = _sum(_resources(amounts(container.resources)) for container in spec.containers)
     sidecars, peak = Resources(), Resources()
     for container in spec.init_containers:
+        own = _resources(amounts(container.resources))
         if container.restart_policy == "Always":
-            sidecars += _requests_of(container)
+            sidecars += own
             peak = peak.at_least(sidecars)
         else:
-            peak = peak.at_least(sidecars + _requests_of(container))
-    counted = (running + sidecars).at_least(peak)
-    if spec.resources is not None:  # asked for as a pod: that replaces the sum of its containers
-        counted = _override(counted, spec.resources.limits | spec.resources.requests)
-    return counted + _resources(spec.overhead) + Resources(pods=1)
+            peak = peak.at_least(sidecars + own)
+    total = (running + sidecars).at_least(peak)
+    return total if spec.resources is None else _override(total, amounts(spec.resources))  # asked for as a pod: replaces the sum
 
 
 def fits(allocatable: Resources, used: Resources, pod: Pod) -> tuple[str, ...]:
@@ -111,10 +115,6 @@ class Ledger:
 
     def release(self, uid: str) -> None:
         self.used -= self._held.pop(uid, Resources())
-
-
-def _requests_of(container: Container) -> Resources:
-    return _resources(container.resources.limits | container.resources.requests)
 
 
 def _resources(quantities: Mapping[str, Quantity]) -> Resources:

@@ -6,6 +6,7 @@ with it); it joins the pod's namespaces, builds the tree of sandbox/podtree.py, 
 joins the pod's cgroups, drops privileges and is executed: only it and its children are members, so the pod's limits
 count nothing of ours, and whoever ends the pod by its cgroup does not signal the program twice.
 With `detach` the outer process ends as soon as the program was executed, after printing init's process number.
+A hostPID pod has no process namespace: init is an ordinary process, and its end reaches the program by a signal.
 
 A terminal signals its whole foreground group itself (si_code SI_KERNEL): those signals are not passed on.
 Users feel the start-up time: import only what is needed. The field names of Plan are those of execplan.ExecPlan (tested).
@@ -39,6 +40,7 @@ class Plan(NamedTuple):
     capabilities: list[str]
     no_new_privileges: bool
     namespaces: dict[str, str]
+    host_pid: bool
     cgroup_files: list[str]
     binds: list[dict[str, Any]]
     read_only_root: bool
@@ -62,7 +64,8 @@ def main(arguments: list[str]) -> NoReturn:
 def _outer(plan: Plan) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     failures, failed = os.pipe()
-    libc.unshare(libc.CLONE_NEWPID)
+    if not plan.host_pid:
+        libc.unshare(libc.CLONE_NEWPID)
     init = os.fork()
     if init == 0:
         os.close(failures)
@@ -121,6 +124,8 @@ def _become(plan: Plan, cgroups: list[int]) -> NoReturn:
         os.write(fd, b"0")
     os.chdir(plan.working_directory)
     _drop_privileges(plan)
+    if plan.host_pid:  # set last: changing the user clears it
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):  # Python's own choices
         signal.signal(ignored, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -153,7 +158,7 @@ def _drop_privileges(plan: Plan) -> None:
 
 def _permitted() -> int:
     """The capabilities that changing the user has left; none may be asked for beyond them."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as status:
         return next(int(line.split()[1], 16) for line in status if line.startswith("CapPrm:"))
 
 
@@ -192,7 +197,7 @@ def _fail(pipe: int, error: Exception) -> NoReturn:
 
 
 def _first_line(path: str) -> str:
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:  # a codec that is loaded: this Python may not be in the pod
         return file.readline().strip()
 
 

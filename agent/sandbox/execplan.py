@@ -7,28 +7,29 @@ environment, directory and volumes is honoured. What cannot be is refused, or to
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from agent.errors import InvalidObject, NotFound
 from agent.kernel.libc import CAPABILITIES
-from agent.objects.container import Container, EnvVar
+from agent.objects.container import Container
 from agent.objects.pod import Pod
+from agent.objects.quantity import Quantity
 from agent.objects.security import SecurityContext
+from agent.objects.validate_process import nul_problem
+from agent.sandbox.environment import environment, expand
 
 _DEFAULT_CAPABILITIES = (
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "NET_RAW"),
     *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
 )
 """What container runtimes give, without MKNOD: no device cgroup guards what it makes."""
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HOST_DIRECTORIES = ("/usr", "/etc")
 _OWN_ETC_FILES = ("hosts", "hostname", "resolv.conf")
-_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +53,7 @@ class ExecPlan(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...]
     no_new_privileges: bool
     namespaces: dict[str, str]
+    host_pid: bool
     cgroup_files: tuple[str, ...]
     binds: tuple[Bind, ...]
     read_only_root: bool
@@ -73,7 +75,8 @@ class ExecOptions:
 @dataclass(frozen=True, slots=True)
 class PodPaths:
     """Where the pod's things are on the node. `volumes` maps a volume's name to its directory; `shm` is a tmpfs all
-    programs of the pod share; `etc` holds hosts, hostname, resolv.conf; a hostNetwork pod has no `net` namespace."""
+    programs of the pod share; `etc` holds hosts, hostname, resolv.conf; a hostNetwork pod has no `net` namespace, a
+    hostIPC pod no `ipc`. `room` is what the node has for pods: what a container without a limit may use."""
 
     namespaces: Mapping[str, Path]
     cgroup_files: tuple[Path, ...]
@@ -81,6 +84,7 @@ class PodPaths:
     shm: Path
     logs: Path
     volumes: Mapping[str, Path] = field(default_factory=dict)
+    room: Mapping[str, Quantity] = field(default_factory=dict)
 
 
 def exec_plan(pod: Pod, options: ExecOptions, paths: PodPaths) -> tuple[ExecPlan, tuple[str, ...]]:
@@ -88,12 +92,13 @@ def exec_plan(pod: Pod, options: ExecOptions, paths: PodPaths) -> tuple[ExecPlan
     container = container_of(pod, options.container)
     context = container.security_context or SecurityContext()
     uid, gid = _user(pod, container, context)
-    environment, warnings = _environment(pod, container, {"HOME": "/root" if uid == 0 else "/"}, options.environment)
+    home = {"HOME": "/root" if uid == 0 else "/"}
+    variables, warnings = environment(pod, container, defaults=home, wanted=options.environment, room=paths.room)
     volumes, missing = _volume_binds(container, paths)
     privileged = bool(context.privileged)
     plan = ExecPlan(
-        argv=_argv(pod, container, options, environment),
-        environment=environment,
+        argv=_argv(pod, container, options, variables),
+        environment=variables,
         working_directory=container.working_dir or "/",
         uid=uid,
         gid=gid,
@@ -101,6 +106,7 @@ def exec_plan(pod: Pod, options: ExecOptions, paths: PodPaths) -> tuple[ExecPlan
         capabilities=CAPABILITIES if privileged else _capabilities(container, context),
         no_new_privileges=context.allow_privilege_escalation is False,
         namespaces={kind: str(path) for kind, path in paths.namespaces.items()},
+        host_pid=pod.spec.host_pid,
         cgroup_files=tuple(str(path) for path in paths.cgroup_files),
         binds=(*_node_binds(paths), *volumes),
         read_only_root=bool(context.read_only_root_filesystem),
@@ -122,9 +128,12 @@ def container_of(pod: Pod, name: str) -> Container:
     raise NotFound(f"pod {pod.metadata.namespace}/{pod.metadata.name} has no container {name}", hint=f"it has: {names}")
 
 
-def _argv(pod: Pod, container: Container, options: ExecOptions, environment: Mapping[str, str]) -> tuple[str, ...]:
+def _argv(pod: Pod, container: Container, options: ExecOptions, variables: Mapping[str, str]) -> tuple[str, ...]:
     if options.argv and not options.argv[0]:
         raise InvalidObject("the command to run is an empty word", hint="name a program after --")
+    problems = [*_nul_problems(enumerate(options.argv), "command"), *_nul_problems(options.environment.items(), "environment")]
+    if problems:
+        raise InvalidObject(f"cannot run this in pod {pod.metadata.namespace}/{pod.metadata.name}: {problems[0]}", problems=problems)
     if options.argv:
         return options.argv
     if not container.command:
@@ -132,51 +141,12 @@ def _argv(pod: Pod, container: Container, options: ExecOptions, environment: Map
             f"container {container.name} of pod {pod.metadata.namespace}/{pod.metadata.name} has no command, and images are not read",
             hint=f"say what to run: podwright exec {pod.metadata.name} -- COMMAND",
         )
-    return tuple(_expand(word, environment) for word in (*container.command, *container.args))
+    return tuple(expand(word, variables) for word in (*container.command, *container.args))
 
 
-def _environment(
-    pod: Pod, container: Container, defaults: Mapping[str, str], wanted: Mapping[str, str]
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    environment = {"PATH": _DEFAULT_PATH, "HOSTNAME": pod.spec.hostname or pod.metadata.name, **defaults}
-    warnings = [f"spec.containers[{container.name}].envFrom is not supported: its variables are missing"] if container.env_from else []
-    for variable in container.env:
-        value = _value(pod, variable, environment)
-        if value is None:
-            warnings.append(f"spec.containers[{container.name}].env[{variable.name}].valueFrom is not supported: the variable is missing")
-        else:
-            environment[variable.name] = value
-    return {**environment, **wanted}, tuple(warnings)
-
-
-def _value(pod: Pod, variable: EnvVar, known: Mapping[str, str]) -> str | None:
-    if variable.value_from is None:
-        return _expand(variable.value, known)
-    reference = variable.value_from.field_ref
-    return _field(pod, reference.field_path) if reference else None
-
-
-def _field(pod: Pod, path: str) -> str | None:
-    """The downward fields that are known without a volume or another object."""
-    known = {
-        "metadata.name": pod.metadata.name,
-        "metadata.namespace": pod.metadata.namespace,
-        "metadata.uid": pod.metadata.uid,
-        "spec.nodeName": pod.spec.node_name,
-        "spec.serviceAccountName": pod.spec.service_account_name or "default",
-        **{f"metadata.labels['{name}']": value for name, value in pod.metadata.labels.items()},
-        **{f"metadata.annotations['{name}']": value for name, value in pod.metadata.annotations.items()},
-    }
-    return known.get(path)
-
-
-def _expand(text: str, known: Mapping[str, str]) -> str:
-    """$(NAME) is replaced if the name is known; $$ is one dollar."""
-
-    def replace(match: re.Match[str]) -> str:
-        return "$" if match[0] == "$$" else known.get(match[1], match[0])
-
-    return _REFERENCE.sub(replace, text)
+def _nul_problems(texts: Iterable[tuple[Any, str]], path: str) -> Iterator[str]:
+    for name, text in texts:
+        yield from nul_problem(text, f"{path}[{name}]")
 
 
 def _user(pod: Pod, container: Container, context: SecurityContext) -> tuple[int, int]:

@@ -30,7 +30,7 @@ from agent.objects.bandwidth import bandwidth_of
 from agent.objects.meta import IPAddress, Key, Object
 from agent.objects.pod import Pod
 from agent.objects.pod_status import PodStatus
-from agent.sandbox import execplan, files, lifecycle, resources, status
+from agent.sandbox import execplan, files, lifecycle, resources, settings, status
 from agent.sandbox.capacity import Ledger, Resources
 from agent.sandbox.execplan import ExecOptions, PodPaths
 from agent.sandbox.lifecycle import FINALIZER, Step
@@ -44,6 +44,7 @@ _LOOK_AGAIN_S = 60.0
 """A pod that stands is looked at again: somebody may have deleted its link or its cgroup (1 ms a pod)."""
 _ETC, _LOGS, _SHM = "etc", "logs", "shm"
 """What a pod's directory holds; only these are ever deleted there."""
+_HOST_SHM = Path("/dev/shm")  # noqa: S108 - POSIX shared memory lives there, and is part of IPC
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,9 @@ class SandboxManager:
     def _ensure(self, pod: Pod) -> tuple[IPAddress, ...]:
         uid = pod.metadata.uid
         self._cgroups.ensure_(_cgroup_name(uid), resources.limits(pod))
-        is_new = netns.create(self._node.namespaces_dir / uid, kinds=_kinds(pod), hostname=files.hostname_of(pod))
+        is_new = netns.create(self._node.namespaces_dir / uid, kinds=settings.namespace_kinds(pod), hostname=files.hostname_of(pod))
         attachment = None if pod.spec.host_network else self._ensure_attached(pod, is_new)
+        settings.ensure(pod, self._node.namespaces_dir / uid)
         return status.addresses_of(attachment, pod, self._node.addresses)
 
     def _ensure_attached(self, pod: Pod, is_new: bool) -> Attachment:
@@ -258,13 +260,15 @@ class SandboxManager:
         addresses = [entry.ip for entry in pod.status.pod_ips]
         files.write(directory / _ETC, files.pod_files(pod, addresses, files.node_resolver()))
         (directory / _LOGS).mkdir(exist_ok=True)
-        mount.ensure_tmpfs(directory / _SHM, data="mode=1777,size=64m")
+        if not pod.spec.host_ipc:
+            mount.ensure_tmpfs(directory / _SHM, data="mode=1777,size=64m")
         return PodPaths(
-            namespaces={kind: namespaces / kind for kind in _kinds(pod)},
+            namespaces={kind: namespaces / kind for kind in settings.namespace_kinds(pod)},
             cgroup_files=self._cgroups.join_files(_cgroup_name(uid)),
             etc=directory / _ETC,
-            shm=directory / _SHM,
+            shm=_HOST_SHM if pod.spec.host_ipc else directory / _SHM,
             logs=directory / _LOGS,
+            room=self._node.allocatable.quantities(),
         )
 
     def usage_of_all(self) -> dict[str, CgroupUsage]:
@@ -294,10 +298,6 @@ class SandboxManager:
 
 def _bound(pod: Pod, node_name: str) -> Pod:
     return pod if pod.spec.node_name else msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, node_name=node_name))
-
-
-def _kinds(pod: Pod) -> tuple[str, ...]:
-    return ("uts", "ipc") if pod.spec.host_network else ("net", "uts", "ipc")
 
 
 def _cgroup_name(uid: str) -> str:

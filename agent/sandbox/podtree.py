@@ -55,7 +55,7 @@ class _Tree(NamedTuple):
 
 
 def build(binds: list[Bind], *, read_only_root: bool, unmask_proc: bool) -> None:
-    """Leave the calling process, which must be process 1 of its namespace, in the tree."""
+    """Leave the calling process in the tree; its /proc shows the process namespace it is in."""
     libc.unshare(libc.CLONE_NEWNS)
     links = {name: os.readlink(f"/{name}") for name in LINKED if os.path.islink(f"/{name}")}
     plain = [Bind(f"/{name}", f"/{name}", read_only=True) for name in LINKED if name not in links and os.path.isdir(f"/{name}")]

@@ -179,3 +179,48 @@ def test_a_pod_whose_link_was_deleted_comes_back_with_its_address_at_the_next_st
     assert built(agent, "cut")["status"]["podIPs"] == found["status"]["podIPs"]
     eventually(lambda: os.system(f"ping -c1 -W1 -q {found['status']['podIP']} >/dev/null") == 0)
     gone(agent, "cut")
+
+
+def test_a_pods_kernel_settings_are_its_own(agent):
+    names = ["net.core.somaxconn", "net.ipv4.conf.eth0.rp_filter", "kernel.shmmni", "kernel.sem", "fs.mqueue.msg_max"]
+    before = [Path("/proc/sys", name.replace(".", "/")).read_text() for name in names if "eth0" not in name]
+    values = ["77", "2", "99", "250 32000 32 99", "11"]
+    settings = ", ".join(f"{{name: {name}, value: '{value}'}}" for name, value in zip(names, values, strict=True))
+    agent.apply(pod("tuned", spec=f", securityContext: {{sysctls: [{settings}]}}"))
+    built(agent, "tuned")
+    paths = [f"/proc/sys/{name.replace('.', '/')}" for name in names]
+    seen = agent.cli("exec", "tuned", "--", "cat", *paths).splitlines()
+    assert [line.split() for line in seen] == [value.split() for value in values]
+    assert [Path("/proc/sys", name.replace(".", "/")).read_text() for name in names if "eth0" not in name] == before
+    gone(agent, "tuned")
+
+
+def test_a_setting_that_the_kernel_refuses_is_told(agent):
+    agent.apply(pod("odd", spec=", securityContext: {sysctls: [{name: net.core.no_such_thing, value: '1'}]}"))
+    eventually(lambda: "sysctl -w net/core/no_such_thing=1" in message(agent, "odd"))
+    gone(agent, "odd")
+
+
+def test_host_pid_and_host_ipc_share_the_nodes(agent):
+    agent.apply(pod("open", spec=", hostPID: true, hostIPC: true") + "---" + pod("closed"))
+    built(agent, "open")
+    built(agent, "closed")
+    look = ("sh", "-c", "readlink /proc/self/ns/pid /proc/self/ns/ipc; stat -f -c %i /dev/shm")
+    node = [os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "ipc")]
+    seen = agent.cli("exec", "open", "--", *look).split()
+    assert seen[:2] == node
+    assert not set(node) & set(agent.cli("exec", "closed", "--", *look).split())
+    assert agent.cli("exec", "open", "--", "test", "-d", f"/proc/{os.getpid()}") == ""
+    Path("/dev/shm/podwright-test").touch()
+    assert agent.cli("exec", "open", "--", "rm", "-v", "/dev/shm/podwright-test") == "removed '/dev/shm/podwright-test'\n"
+    gone(agent, "open")
+    gone(agent, "closed")
+
+
+def test_a_host_pid_program_ends_with_its_exec_and_with_its_pod(agent):
+    agent.apply(pod("open", spec=", hostPID: true"))
+    built(agent, "open")
+    number = agent.cli("exec", "--detach", "open", "--", "sleep", "61").strip()
+    assert Path(f"/proc/{number}").exists()
+    gone(agent, "open")
+    eventually(lambda: not Path(f"/proc/{number}").exists())

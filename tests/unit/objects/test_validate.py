@@ -102,6 +102,38 @@ OWN = "selector: {matchLabels: {app: web}}"
         (container("image: x", "securityContext: {supplementalGroups: [1, -1]}"), "spec.securityContext.supplementalGroups[1]: -1 is not"),
         (container("image: x", "securityContext: {sysctls: [{name: Net., value: '1'}]}"), 'spec.securityContext.sysctls[0].name: "Net."'),
         (
+            container("image: x", "securityContext: {sysctls: [{name: vm.overcommit_memory, value: '1'}]}"),
+            "spec.securityContext.sysctls[0].name: vm.overcommit_memory belongs to the whole node",
+        ),
+        (
+            container("image: x", "securityContext: {sysctls: [{name: kernel.msgmax, value: '1'}, {name: kernel/msgmax, value: '2'}]}"),
+            'spec.securityContext.sysctls[1].name: "kernel/msgmax" is there twice',
+        ),
+        (
+            container("image: x", "hostNetwork: true, securityContext: {sysctls: [{name: net.core.somaxconn, value: '1'}]}"),
+            "spec.securityContext.sysctls[0].name: net.core.somaxconn would be the node's own, because hostNetwork is true",
+        ),
+        (
+            container("image: x", "hostIPC: true, securityContext: {sysctls: [{name: fs.mqueue.msg_max, value: '1'}]}"),
+            "spec.securityContext.sysctls[0].name: fs.mqueue.msg_max would be the node's own, because hostIPC is true",
+        ),
+        (
+            container("image: x", 'securityContext: {sysctls: [{name: kernel.sem, value: "1\\n2"}]}'),
+            "spec.securityContext.sysctls[0].value: must be one line",
+        ),
+        (container('command: ["a\\0b"]'), "spec.containers[0].command[0]: has a NUL character"),
+        (container('args: [a, "\\0"]'), "spec.containers[0].args[1]: has a NUL character"),
+        (container('env: [{name: A, value: "\\0"}]'), "spec.containers[0].env[0].value: has a NUL character"),
+        (container('workingDir: "/\\0"'), "spec.containers[0].workingDir: has a NUL character"),
+        (
+            container("env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.phase}}}]"),
+            'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: "status.phase" is not one of metadata.name',
+        ),
+        (
+            container("env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.gpu}}}]"),
+            'spec.containers[0].env[0].valueFrom.resourceFieldRef.resource: "limits.gpu" is not one of limits.cpu',
+        ),
+        (
             pod("containers: [{name: a}]", "name: web, annotations: {kubernetes.io/ingress-bandwidth: fast}"),
             'metadata.annotations[kubernetes.io/ingress-bandwidth]: "fast" is not a quantity',
         ),

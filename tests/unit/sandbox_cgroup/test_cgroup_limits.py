@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.errors import Unsupported
 from agent.kernel import mount
-from agent.kernel.cgroup import CgroupLimits, Cgroups, Layout, Resources, detect, limits
+from agent.kernel.cgroup import CgroupLimits, Cgroups, Layout, detect
+from agent.objects.decode import decode
+from agent.objects.pod import Pod
+from agent.sandbox.resources import PODS_PIDS_LIMIT, limits
 
 V1 = """\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -18,21 +23,64 @@ V1 = """\
 """
 
 
-def test_a_pod_asks_for_the_sum_of_its_containers() -> None:
-    made = limits([Resources(250, 500, 64 << 20), Resources(None, 1500, 64 << 20)], pids=100)
-    assert made == CgroupLimits(cpu_shares=1792, cpu_quota_us=200_000, memory_bytes=128 << 20, pids=100)
+GIB = 1 << 30
+
+
+def of(containers: list[dict[str, Any]], init: list[dict[str, Any]] = [], **spec: Any) -> CgroupLimits:  # noqa: B006
+    """The cgroup of a pod whose containers have these resources; an init container may have a restartPolicy beside."""
+
+    def named(prefix: str, number: int, written: dict[str, Any]) -> dict[str, Any]:
+        policy = {"restartPolicy": written["restartPolicy"]} if "restartPolicy" in written else {}
+        return {"name": f"{prefix}{number}", "resources": {k: v for k, v in written.items() if k != "restartPolicy"}, **policy}
+
+    lists = {
+        "containers": [named("c", n, c) for n, c in enumerate(containers)],
+        "initContainers": [named("i", n, c) for n, c in enumerate(init)],
+    }
+    (found,) = decode(
+        json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {**lists, **spec}}), source="test"
+    )
+    assert isinstance(found.object, Pod)
+    return limits(found.object)
+
+
+def test_a_pod_has_the_sum_of_its_containers() -> None:
+    one = {"requests": {"cpu": "250m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+    made = of([one, {"limits": {"cpu": "1500m", "memory": "64Mi"}}])
+    assert made == CgroupLimits(cpu_shares=1792, cpu_quota_us=200_000, memory_bytes=128 << 20, pids=PODS_PIDS_LIMIT)
 
 
 def test_one_container_without_a_limit_leaves_the_pod_without() -> None:
-    made = limits([Resources(100, 500, 64 << 20), Resources(100, None, None)])
+    made = of([{"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}, {"requests": {"cpu": "100m"}}])
     assert (made.cpu_quota_us, made.memory_bytes) == (None, None)
     assert made.cpu_shares == 204
 
 
 def test_the_smallest_and_the_largest() -> None:
-    assert limits([Resources()]).cpu_shares == 2
-    assert limits([Resources(cpu_limit_milli=1)]).cpu_quota_us == 1000
-    assert limits([Resources(cpu_request_milli=10**9)]).cpu_shares == 1 << 18
+    assert of([{}]).cpu_shares == 2
+    assert of([{"limits": {"cpu": "1m"}}]).cpu_quota_us == 1000
+    assert of([{"requests": {"cpu": "1000000"}}]).cpu_shares == 1 << 18
+
+
+def test_init_containers_count_when_they_need_more_at_their_turn() -> None:
+    app, small, large = ({"limits": {"cpu": "1", "memory": size}} for size in ("1Gi", "64Mi", "2Gi"))
+    assert of([app], [small]).memory_bytes == GIB
+    assert of([app], [small, large]).memory_bytes == 2 * GIB
+    assert of([app], [small, {}]).memory_bytes is None
+
+
+def test_sidecars_count_beside_the_containers_and_beside_later_init_containers() -> None:
+    app, sidecar = {"limits": {"cpu": "1", "memory": "1Gi"}}, {"limits": {"cpu": "500m", "memory": "1Gi"}, "restartPolicy": "Always"}
+    init = {"limits": {"cpu": "1", "memory": "3Gi"}}
+    assert of([app], [sidecar]) == CgroupLimits(cpu_shares=1536, cpu_quota_us=150_000, memory_bytes=2 * GIB, pids=PODS_PIDS_LIMIT)
+    assert of([app], [sidecar, init]).memory_bytes == 4 * GIB
+    assert of([app], [init, sidecar]).memory_bytes == 3 * GIB
+
+
+def test_a_pods_own_resources_replace_the_sum_and_overhead_comes_on_top() -> None:
+    assert of([{}], resources={"limits": {"memory": "1Gi"}}).memory_bytes == GIB
+    assert of([{"limits": {"memory": "1Gi"}}], overhead={"memory": "1Gi"}).memory_bytes == 2 * GIB
+    assert of([{}], overhead={"memory": "1Gi"}).memory_bytes is None
 
 
 @pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (1 << 18, 10_000)])
