@@ -66,8 +66,6 @@ class Ipam:
     def restore(self, owner: AttachmentKey, addresses: Sequence[IPAddress]) -> tuple[IPAddress, ...]:
         """Take over a stored lease as it is. Returns the addresses that today's ranges would not give: they stay
         with their owner, and are forgotten when it releases them. Raises AlreadyExists if another owner has one."""
-        if self._held.get(owner) == tuple(addresses):
-            return self._outside(addresses)
         self._refuse_second(owner)
         for address in addresses:
             self._refuse_taken(address)

@@ -1,6 +1,6 @@
 """Pod interfaces from promise to removal: leases, links and firewall elements kept in step.
 
-An attach promises addresses and ports under one lock (microseconds), then works without it: the record goes to the
+An attach is promised addresses and ports (leases.py, microseconds), then works without a lock: the record goes to the
 disk while links and firewall are built, and the caller hears of success when all of it is done. On any error
 everything is taken back. Killed in between, the next start finds either a record without a finished link or a link
 without a record, and removes it (reconcile.py). Detach answers when the link is gone; the addresses wait in
@@ -13,9 +13,9 @@ import dataclasses
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 
 from loguru import logger
@@ -28,8 +28,7 @@ from agent.kernel import conntrack, link, netns
 from agent.kernel.host import Host
 from agent.network import alter, bandwidth, datapath, hostports, inspect, node, reconcile, repair
 from agent.network.address_range import RangeUsage
-from agent.network.hostports import HostPorts
-from agent.network.ipam import Ipam
+from agent.network.leases import Leases
 from agent.network.node import NodeNetwork
 from agent.network.request import AttachRequest, AttachResult, result
 from agent.network.tables import Tables
@@ -47,16 +46,8 @@ class NetworkManager:
     def __init__(self, network: NodeNetwork, *, host: Host, tables: Tables, store: Store, boot_id: str) -> None:
         self.network = network
         self._host, self._tables, self._store, self._boot_id = host, tables, store, boot_id
-        self._lock = threading.Lock()
-        self._ipam = Ipam(network.pod_cidrs, reserved=network.node_ips)
-        self._ports = HostPorts()
-        self._attachments: dict[AttachmentKey, Attachment] = {}
-        self._lost: set[str] = set()
-        self._busy: set[AttachmentKey] = set()
-        self._free = threading.Condition(self._lock)
-        self._next_index = link.FIRST_CHOSEN_INDEX
+        self._leases = Leases(network.pod_cidrs, reserved=network.node_ips)
         self._bridge_index = 0
-        self._quarantined: list[IPAddress] = []
         self._is_closing = threading.Event()
         self._cleaners = ThreadPoolExecutor(1, thread_name_prefix="conntrack")
 
@@ -69,15 +60,15 @@ class NetworkManager:
         records = [found for found in self._store.list("Attachment")[0] if isinstance(found, Attachment)]
         recovery = reconcile.plan(records, self._host.list_links(), self._boot_id)
         for attachment in (*recovery.alive, *recovery.dead):
-            self._take_over(attachment)
+            self._leases.take_over(attachment)
         self._tables.start(recovery.alive)
         for leftover in recovery.leftovers:
             logger.info("removing leftover link {} ({})", leftover.name, leftover.alias or "no alias")
             self._host.remove_link(leftover.index)
         gone = repair.ensure_reach(self._host, self.network, recovery.alive, self._bridge_index)
         lost = (*recovery.dead, *gone)
-        self._lost = {attachment.metadata.name for attachment in lost}
-        self._cleaners.submit(repair.forget_strangers, self.network, self._is_held)
+        self._leases.lose(lost)
+        self._cleaners.submit(repair.forget_strangers, self.network, self._leases.holds)
         alter.settle_limits(self._host, [each for each in recovery.alive if each not in gone])
         logger.info("network {} is up: {}", self.network.mode, recovery)
         return lost
@@ -94,24 +85,6 @@ class NetworkManager:
         self._bridge_index = bridge.index
         self._host.apply(datapath.bridge_addresses(self.network, bridge.index, bridge.mac))
 
-    def _is_held(self, address: IPAddress) -> bool:
-        with self._lock:
-            return self._ipam.owner_of(address) is not None
-
-    def _take_over(self, attachment: Attachment) -> None:
-        """Two records that claim one address or port are a fault of ours: the pods live, so both stay, and it is told."""
-        outside: tuple[IPAddress, ...] = ()
-        with self._lock:
-            self._attachments[attachment.attachment_key] = attachment
-            self._next_index = max(self._next_index, attachment.host_ifindex + 2)
-            try:
-                outside = self._ipam.restore(attachment.attachment_key, attachment.addresses)
-                self._ports.reserve(attachment)
-            except AlreadyExists as error:
-                logger.error("{} is on record with what another holds: {}", hostports.describe(attachment), error)
-        if outside:
-            logger.warning("{} keeps addresses outside today's pod CIDRs: {}", hostports.describe(attachment), outside)
-
     # -- attach -----------------------------------------------------------------------------------------------
 
     def attach(self, request: AttachRequest) -> Attachment:
@@ -124,9 +97,10 @@ class NetworkManager:
         try:
             if netns.is_own(request.netns):
                 raise InvalidObject(f"netns {request.netns} is the node's own network namespace")
-            with self._exclusive(request.key), ExitStack() as undo:
-                attachment = self._promise(request, os.fstat(fd).st_ino)
-                undo.callback(self._take_back, attachment)
+            with self._leases.exclusive(request.key), ExitStack() as undo:
+                bandwidth.check(request.bandwidth)
+                attachment = self._leases.promise(request, partial(self._describe, request, os.fstat(fd).st_ino))
+                undo.callback(self._leases.take_back, attachment)
                 saved = self._store.create_soon(attachment)
                 undo.callback(self._forget, attachment)
                 self._build(attachment, fd, undo)
@@ -142,72 +116,45 @@ class NetworkManager:
         with ExitStack() as stack:
             fd = netns.open_network(path)
             stack.callback(os.close, fd)
-            stack.enter_context(self._exclusive(key))
+            stack.enter_context(self._leases.exclusive(key))
             undo = stack.enter_context(ExitStack())
-            with self._lock:
-                index = self._take_index()
+            old = self._leases.get(key)
+            if old is None:
+                raise NotFound(f"interface {key.ifname} of container {key.container_id} is not attached")
             attachment = structs.replace(
-                self._attachments[key],
+                old,
                 metadata=ObjectMeta(name=key.digest),  # without the version it was loaded with: the manager is the only writer
                 netns=NetnsIdentity(path=path, inode=os.fstat(fd).st_ino),
                 boot_id=self._boot_id,
-                host_ifindex=index,
+                host_ifindex=self._leases.take_index(),
                 mtu=self.network.mtu,
             )
-            self._remove_links(self._attachments[key])
+            self._remove_links(old)
             saved = self._store.update_soon(attachment)
             self._build(attachment, fd, undo)
             saved.result()
             undo.pop_all()
-            self._attachments[key] = attachment
-            self._lost.discard(attachment.metadata.name)
+            self._leases.update(attachment)
         return attachment
 
-    def _promise(self, request: AttachRequest, inode: int) -> Attachment:
-        """Reserve addresses, ports and link indexes; nothing is done yet."""
+    def _describe(self, request: AttachRequest, inode: int, addresses: tuple[IPAddress, ...], index: int) -> Attachment:
         key = request.key
-        bandwidth.check(request.bandwidth)
-        if hostports.conflicts_within(request.ports):
-            raise InvalidObject(f"ports of {key.container_id} name one hostPort twice")
-        with self._lock:
-            if key in self._attachments:
-                raise AlreadyExists(f"interface {key.ifname} of container {key.container_id} is attached already", hint="send DEL first")
-            addresses = self._allocate(request)
-            attachment = Attachment(
-                metadata=ObjectMeta(name=key.digest),
-                network=key.network,
-                container_id=key.container_id,
-                ifname=key.ifname,
-                netns=NetnsIdentity(path=request.netns, inode=inode),
-                boot_id=self._boot_id,
-                pod=request.pod,
-                addresses=addresses,
-                mac=request.mac or node.mac_of(addresses),
-                mtu=self.network.mtu,
-                host_ifname=datapath.host_ifname(key),
-                host_ifindex=self._take_index(),
-                ports=request.ports,
-                bandwidth=request.bandwidth,
-            )
-            try:
-                self._ports.reserve(attachment)
-            except AlreadyExists:
-                self._ipam.release(key)
-                raise
-            self._attachments[key] = attachment
-        return attachment
-
-    def _allocate(self, request: AttachRequest) -> tuple[IPAddress, ...]:
-        if request.addresses:
-            return self._ipam.claim(request.key, request.addresses)
-        if request.ranges:
-            return self._ipam.allocate_from(request.key, request.ranges)
-        return self._ipam.allocate(request.key)
-
-    def _take_index(self) -> int:
-        index = self._next_index
-        self._next_index = index + 2 if index + 2 < link.LAST_CHOSEN_INDEX else link.FIRST_CHOSEN_INDEX
-        return index
+        return Attachment(
+            metadata=ObjectMeta(name=key.digest),
+            network=key.network,
+            container_id=key.container_id,
+            ifname=key.ifname,
+            netns=NetnsIdentity(path=request.netns, inode=inode),
+            boot_id=self._boot_id,
+            pod=request.pod,
+            addresses=addresses,
+            mac=request.mac or node.mac_of(addresses),
+            mtu=self.network.mtu,
+            host_ifname=datapath.host_ifname(key),
+            host_ifindex=index,
+            ports=request.ports,
+            bandwidth=request.bandwidth,
+        )
 
     def _build(self, attachment: Attachment, fd: int, undo: ExitStack) -> None:
         change = datapath.attach(self.network, attachment, netns_fd=fd, bridge_index=self._bridge_index)
@@ -237,12 +184,6 @@ class NetworkManager:
             except KernelError as error:
                 logger.warning("cannot flush connections to host port {}/{}: {}", port.host_port, port.protocol, error)
 
-    def _take_back(self, attachment: Attachment) -> None:
-        with self._lock:
-            self._attachments.pop(attachment.attachment_key, None)
-            self._ports.release(attachment)
-            self._ipam.release(attachment.attachment_key)
-
     def _forget(self, attachment: Attachment) -> None:
         self._store.delete(attachment.key)
 
@@ -251,8 +192,8 @@ class NetworkManager:
     def detach(self, key: AttachmentKey, *, only_if: Callable[[Attachment], bool] = lambda _: True) -> None:
         """Absence is success. When it returns, link and ports are free for others; the addresses follow when their
         connections are flushed. `only_if` is asked when nothing else is under way for that key."""
-        with metrics.DETACH_SECONDS.time(), self._exclusive(key):
-            attachment = self._attachments.get(key)
+        with metrics.DETACH_SECONDS.time(), self._leases.exclusive(key):
+            attachment = self._leases.get(key)
             if attachment is None or not only_if(attachment):
                 return
             forgotten = self._store.delete_soon(attachment.key)
@@ -264,28 +205,21 @@ class NetworkManager:
                     forgotten.result,
                 )
             )
-            with self._lock:
-                del self._attachments[key]
-                self._lost.discard(attachment.metadata.name)
-                self._ports.release(attachment)
-                self._quarantined += self._ipam.release(key, quarantine=True)
+            self._leases.release(attachment)
         self._cleaners.submit(self._flush)
 
     def _flush(self) -> None:
         """Connections of a dead pod must not meet the next holder of its address. Many pods share one walk of the table."""
-        if self._quarantined:
+        if self._leases.has_quarantined:
             self._is_closing.wait(_GATHER_S)
-        with self._lock:
-            addresses, self._quarantined = self._quarantined, []
-        if not addresses:
+        if not (addresses := self._leases.take_quarantined()):
             return
         try:
             conntrack.flush(addresses)
         except (PodwrightError, OSError) as error:
             logger.warning("cannot flush connections of {}: {}", addresses, error)
         finally:
-            with self._lock:
-                self._ipam.end_quarantine(addresses)
+            self._leases.end_quarantine(addresses)
 
     # -- change -----------------------------------------------------------------------------------------------
 
@@ -301,11 +235,9 @@ class NetworkManager:
 
     def resize(self, mtu: int) -> None:
         """The MTU of all pod links and of the bridge. What is sent into grows first and shrinks last."""
-        with self._lock:
-            is_growing = mtu > self.network.mtu
-            self.network = dataclasses.replace(self.network, mtu=mtu)
-            keys = list(self._attachments)
-        steps: list[Callable[[], object]] = [partial(self._resize_pod, key, mtu) for key in keys]
+        is_growing = mtu > self.network.mtu
+        self.network = dataclasses.replace(self.network, mtu=mtu)
+        steps: list[Callable[[], object]] = [partial(self._resize_pod, key, mtu) for key in self._leases.list_keys()]
         if self._bridge_index:
             steps.insert(len(steps) if is_growing else 0, partial(self._host.apply, (link.set_mtu(self._bridge_index, mtu),)))
         teardown.run_all(steps)
@@ -315,31 +247,31 @@ class NetworkManager:
 
     def _alter(self, key: AttachmentKey, change: Callable[[Attachment], Attachment], act: Callable[[Attachment, Attachment], bool]) -> None:
         """In the kernel, then on record: killed in between, the next start applies the record again. Not for lost ones."""
-        with self._exclusive(key):
-            old = self._attachments.get(key)
+        with self._leases.exclusive(key):
+            old = self._leases.get(key)
             if old is None or not self.is_standing(old) or (new := change(old)) == old or not act(old, new):
                 return
             new = structs.replace(new, metadata=ObjectMeta(name=key.digest))
             self._store.update(new)
-            self._attachments[key] = new
+            self._leases.update(new)
 
     # -- questions --------------------------------------------------------------------------------------------
 
     def get(self, key: AttachmentKey) -> Attachment | None:
-        return self._attachments.get(key)
+        return self._leases.get(key)
 
     def is_standing(self, attachment: Attachment) -> bool:
         """False for one that was found lost at start and not yet been made again."""
-        return attachment.metadata.name not in self._lost
+        return self._leases.is_standing(attachment)
 
     def is_alive(self, key: AttachmentKey) -> bool:
         """The host veth is there; it goes with the pod's namespace. Paths and inodes are only hints."""
-        attachment = self._attachments.get(key)
+        attachment = self._leases.get(key)
         return attachment is not None and self.is_standing(attachment) and self._host.has_link(attachment.host_ifindex)
 
     def check(self, key: AttachmentKey, path: str) -> Attachment:
         """The attachment, after it was looked at in the kernel. Raises NotFound, InvalidObject."""
-        attachment = self._attachments.get(key)
+        attachment = self._leases.get(key)
         if attachment is None:
             raise NotFound(f"interface {key.ifname} of container {key.container_id} is not attached to network {key.network}")
         inspect.check(self._host, attachment, path)
@@ -347,11 +279,10 @@ class NetworkManager:
 
     def list_keys(self, network: str | None = None) -> tuple[AttachmentKey, ...]:
         """Of one network, or of all."""
-        return tuple(key for key in list(self._attachments) if network in (None, key.network))
+        return tuple(key for key in self._leases.list_keys() if network in (None, key.network))
 
     def usage(self) -> tuple[RangeUsage, ...]:
-        with self._lock:
-            return self._ipam.usage()
+        return self._leases.usage()
 
     def result_of(self, attachment: Attachment) -> AttachResult:
         return result(self.network, attachment)
@@ -359,20 +290,6 @@ class NetworkManager:
     def close(self) -> None:
         self._is_closing.set()
         self._cleaners.shutdown()
-
-    @contextmanager
-    def _exclusive(self, key: AttachmentKey) -> Iterator[None]:
-        """One operation per interface at a time: a DEL waits for the ADD that is under way."""
-        with self._free:
-            while key in self._busy:
-                self._free.wait()
-            self._busy.add(key)
-        try:
-            yield
-        finally:
-            with self._free:
-                self._busy.discard(key)
-                self._free.notify_all()
 
 
 def _explained(error: KernelError, attachment: Attachment) -> PodwrightError:

@@ -59,7 +59,7 @@ class NodeNetwork:
 
     @property
     def gateways(self) -> tuple[tuple[IPAddress, IPNetwork], ...]:
-        """Bridge mode: each CIDR's gateway address, with its network."""
+        """The node's own address in each CIDR, with the CIDR: on the bridge, or on lo in routed mode (where pods send to another one)."""
         return tuple((gateway_of(cidr), cidr) for cidr in self.pod_cidrs)
 
     def gateway(self, family: int, address: IPAddress) -> IPAddress:

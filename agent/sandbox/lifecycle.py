@@ -1,12 +1,12 @@
 """A pod's life on this node as a table: what is known of it decides the one next step.
 
-    pod known?  of this node?  being deleted?  finished?   step
-    no          -              -               -           REMOVE   (whatever is left of it)
-    yes         no             -               -           IGNORE   (a remote endpoint, if it has an address)
-    yes         yes            yes             -           END      (processes first, then the sandbox, then the finalizer)
-    yes         yes            no              yes         END_NETWORK
-    yes         yes            no              no          BUILD    (a no-op where everything stands)
+    of this node?  being deleted?  finished?   step
+    no             -               -           IGNORE   (a remote endpoint, if it has an address)
+    yes            yes             -           END      (processes first, then the sandbox, then the finalizer)
+    yes            no              yes         END_NETWORK
+    yes            no              no          BUILD    (a no-op where everything stands)
 
+A pod that is known no more is no step: whatever is left of it is removed first.
 Steps are idempotent, so being told twice, late or out of order does no harm.
 """
 
@@ -27,12 +27,9 @@ class Step(Enum):
     BUILD = auto()
     END = auto()
     END_NETWORK = auto()
-    REMOVE = auto()
 
 
-def next_step(pod: Pod | None, node_name: str) -> Step:
-    if pod is None:
-        return Step.REMOVE
+def next_step(pod: Pod, node_name: str) -> Step:
     if pod.spec.node_name not in ("", node_name):
         return Step.IGNORE
     if pod.metadata.deletion_timestamp is not None:
