@@ -99,7 +99,7 @@ def start(config: Config, stack: ExitStack) -> None:
     pods = Runner(node.store, [PodController(node.sandboxes)], threads=_POD_THREADS)
     stack.callback(pods.stop)
     pods.start()
-    stack.callback(controllers.start(node.store, config.node_name, config.controllers, admit=backend.admit).stop)
+    stack.callback(controllers.start(node.store, config.node_name, config.controllers, admit=backend.admit, storage=node.storage).stop)
     server = Server(backend, socket_path=config.socket_path, group=config.group)
     stack.callback(server.stop)
     server.listen()  # from now on a DEL waits for us; what came before is in the spool, and must go first
@@ -138,6 +138,7 @@ class _Node:
     tables: Tables
     interfaces: NetworkManager
     sandboxes: SandboxManager
+    storage: controllers.Storage
 
 
 def _open_node(config: Config, stack: ExitStack) -> _Node:
@@ -159,7 +160,8 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     place = sandbox.Node(config.node_name, network.node_ips, config.namespaces_dir, Path(config.state_dir, "pods"), room)
     events = EventLog(store, node_name=config.node_name)
     sandboxes = SandboxManager(place, store=store, network=interfaces, cgroups=Cgroups(cgroup.detect()), now=now, record=events.record)
-    return _Node(store, host, follower, network, settings, tables, interfaces, sandboxes)
+    storage = controllers.Storage(record=events.record)
+    return _Node(store, host, follower, network, settings, tables, interfaces, sandboxes, storage)
 
 
 def now() -> str:

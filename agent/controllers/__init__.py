@@ -1,5 +1,5 @@
 """What keeps one object in step with another: Deployments with their pods, Namespaces with their content."""
 
-from agent.controllers.manager import Controllers, start
+from agent.controllers.manager import Controllers, Storage, start
 
-__all__ = ["Controllers", "start"]
+__all__ = ["Controllers", "Storage", "start"]

@@ -5,12 +5,17 @@ Switched off, nothing here runs and nothing else changes: pods are still built, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
 from agent.controllers.deployment import Admit, DeploymentController
 from agent.controllers.garbage import GarbageCollector
 from agent.controllers.namespace import NamespaceController
 from agent.controllers.runner import Runner
+from agent.controllers.storage.controller import Driver, NoDriver, Record, StorageController
 from agent.objects.meta import Object
 from agent.store.base import Store
+from agent.store.change import timestamp
 
 
 class Controllers:
@@ -30,14 +35,39 @@ class Controllers:
             runner.stop()
 
 
+def unrecorded(_subject: Object, _type: str, _reason: str, _message: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Who makes volumes, and where what happened to them is told."""
+
+    driver: Driver = NoDriver()
+    record: Record = unrecorded
+
+
+def now() -> str:
+    return timestamp(datetime.now(UTC))
+
+
 def as_it_is(new: Object, _old: Object | None) -> Object:
     return new
 
 
-def start(store: Store, node_name: str, enabled: bool = True, *, admit: Admit = as_it_is) -> Controllers:
+def start(store: Store, node_name: str, enabled: bool = True, *, admit: Admit = as_it_is, storage: Storage | None = None) -> Controllers:
     """`admit` gives pods that a controller creates this node's defaults (finalizer, nodeName): pass the API's."""
     if not enabled:
         return Controllers(None)
-    runner = Runner(store, (DeploymentController(store, admit), GarbageCollector(store, node_name), NamespaceController(store)))
+    storage = storage or Storage()
+    runner = Runner(
+        store,
+        (
+            DeploymentController(store, admit),
+            GarbageCollector(store, node_name),
+            NamespaceController(store),
+            StorageController(store, node_name, storage.driver, storage.record, now),
+        ),
+    )
     runner.start()
     return Controllers(runner)

@@ -17,6 +17,8 @@ from agent.objects.deployment import Deployment, RollingUpdate, StrategyType
 from agent.objects.immutable import refuse_forbidden_changes
 from agent.objects.meta import Object
 from agent.objects.namespace import NAME_LABEL, Namespace
+from agent.objects.persistent_volume import VOLUME_PROTECTION, PersistentVolume
+from agent.objects.persistent_volume_claim import CLAIM_PROTECTION, PersistentVolumeClaim
 from agent.objects.pod import SANDBOX_FINALIZER, Pod, PodSpec
 
 ObjectT = TypeVar("ObjectT", bound=Object)
@@ -97,4 +99,27 @@ def _deployment(deployment: Deployment, _: str) -> Deployment:
     return replace(deployment, spec=replace(deployment.spec, strategy=replace(strategy, rolling_update=RollingUpdate())))
 
 
-_DEFAULTS: dict[type[Object], Callable[[Any, str], Any]] = {Namespace: _namespace, Pod: _pod, Deployment: _deployment}
+def _claim(claim: PersistentVolumeClaim, _: str) -> PersistentVolumeClaim:
+    spec = replace(claim.spec, volume_mode=claim.volume_mode)
+    return _guarded(replace(claim, spec=spec), CLAIM_PROTECTION)
+
+
+def _volume(volume: PersistentVolume, _: str) -> PersistentVolume:
+    return _guarded(volume, VOLUME_PROTECTION)
+
+
+def _guarded(thing: ObjectT, finalizer: str) -> ObjectT:
+    """With a finalizer that only the controllers take away; not added again to what is on its way out."""
+    metadata = thing.metadata
+    if finalizer in metadata.finalizers or metadata.deletion_timestamp is not None:
+        return thing
+    return replace(thing, metadata=replace(metadata, finalizers=(*metadata.finalizers, finalizer)))
+
+
+_DEFAULTS: dict[type[Object], Callable[[Any, str], Any]] = {
+    Namespace: _namespace,
+    Pod: _pod,
+    Deployment: _deployment,
+    PersistentVolumeClaim: _claim,
+    PersistentVolume: _volume,
+}

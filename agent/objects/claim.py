@@ -1,9 +1,11 @@
-"""A request for storage (core/v1 PersistentVolumeClaimSpec), as a claim's spec and inside ephemeral volumes."""
+"""A request for storage (core/v1 PersistentVolumeClaimSpec), as a claim's spec and inside ephemeral volumes.
+
+`storage_class_name` None means "the default class"; "" means "no class: only a volume that has none either".
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
 
 from agent.objects.meta import Value
 from agent.objects.quantity import Quantity
@@ -18,6 +20,11 @@ class AccessMode(StrEnum):
     READ_WRITE_ONCE_POD = "ReadWriteOncePod"
 
 
+class VolumeMode(StrEnum):
+    FILESYSTEM = "Filesystem"
+    BLOCK = "Block"
+
+
 class VolumeResources(Value, frozen=True):
     limits: dict[str, Quantity] = {}
     requests: dict[str, Quantity] = {}
@@ -29,7 +36,7 @@ class PersistentVolumeClaimSpec(Value, frozen=True):
     resources: VolumeResources = VolumeResources()
     volume_name: str = ""
     storage_class_name: str | None = None
-    volume_mode: Literal["Filesystem", "Block"] | None = None
+    volume_mode: VolumeMode | None = None
     data_source: TypedLocalObjectReference | None = None
     data_source_ref: TypedObjectReference | None = None
     volume_attributes_class_name: str | None = None

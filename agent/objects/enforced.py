@@ -58,6 +58,17 @@ _POD_SPEC = (
 )
 
 _TYPE = ("apiVersion", "kind", "metadata", "status")
+_STORAGE_CLASS = (
+    *_TYPE[:3],
+    "provisioner",
+    "parameters",
+    "reclaimPolicy",
+    "mountOptions",
+    "allowVolumeExpansion",
+    "volumeBindingMode",
+    "allowedTopologies",
+)
+
 
 ACTED_ON: dict[str, frozenset[str]] = {
     "Namespace": frozenset((*_TYPE, "spec")),
@@ -76,6 +87,10 @@ ACTED_ON: dict[str, frozenset[str]] = {
             *(f"spec.template.spec.{path}" for path in _POD_SPEC),
         )
     ),
+    "PersistentVolumeClaim": frozenset((*_TYPE, "spec")),
+    "PersistentVolume": frozenset((*_TYPE, "spec")),
+    "StorageClass": frozenset(_STORAGE_CLASS),
+    "VolumeAttributesClass": frozenset((*_TYPE[:3], "driverName", "parameters")),
 }
 
 

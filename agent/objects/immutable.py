@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from agent.errors import InvalidObject
 from agent.objects.container import Container
 from agent.objects.deployment import Deployment
+from agent.objects.immutable_storage import storage_problems
 from agent.objects.meta import Object
 from agent.objects.pod import Pod, PodSpec
 
@@ -26,6 +27,7 @@ def refuse_forbidden_changes(new: Object, old: Object, node_name: str) -> None:
         problems = tuple(_pod_problems(new.spec, old.spec))
     if isinstance(new, Deployment) and isinstance(old, Deployment) and new.spec.selector != old.spec.selector:
         problems = ("spec.selector: cannot be changed",)
+    problems = problems or tuple(storage_problems(new, old))
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise InvalidObject(

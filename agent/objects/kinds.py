@@ -18,7 +18,10 @@ from agent.objects.meta import Object
 from agent.objects.namespace import Namespace
 from agent.objects.node import Node
 from agent.objects.opaque import Opaque
+from agent.objects.persistent_volume import PersistentVolume
+from agent.objects.persistent_volume_claim import PersistentVolumeClaim
 from agent.objects.pod import Pod
+from agent.objects.storage_class import StorageClass, VolumeAttributesClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,10 @@ _ACTED_ON = (
     KindInfo("Node", "nodes", ("no",), ("v1",), False, Node),
     KindInfo("Pod", "pods", ("po",), ("v1",), True, Pod),
     KindInfo("Deployment", "deployments", ("deploy",), ("apps/v1",), True, Deployment),
+    KindInfo("PersistentVolumeClaim", "persistentvolumeclaims", ("pvc",), ("v1",), True, PersistentVolumeClaim),
+    KindInfo("PersistentVolume", "persistentvolumes", ("pv",), ("v1",), False, PersistentVolume),
+    KindInfo("StorageClass", "storageclasses", ("sc",), ("storage.k8s.io/v1",), False, StorageClass),
+    KindInfo("VolumeAttributesClass", "volumeattributesclasses", ("vac",), ("storage.k8s.io/v1",), False, VolumeAttributesClass),
     KindInfo("Attachment", "attachments", (), ("podwright.io/v1",), False, Attachment, is_internal=True),
 )
 
@@ -71,7 +78,6 @@ _KEPT_IN_NAMESPACES = (
     ("Lease", "leases", "", "coordination.k8s.io/v1"),
     ("LimitRange", "limitranges", "limits", "v1"),
     ("NetworkPolicy", "networkpolicies", "netpol", "networking.k8s.io/v1"),
-    ("PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "v1"),
     ("PodDisruptionBudget", "poddisruptionbudgets", "pdb", "policy/v1"),
     ("PodTemplate", "podtemplates", "", "v1"),
     ("ReplicaSet", "replicasets", "rs", "apps/v1"),
@@ -99,11 +105,9 @@ _KEPT_CLUSTER_WIDE = (
     ("FlowSchema", "flowschemas", "", "flowcontrol.apiserver.k8s.io/v1"),
     ("IngressClass", "ingressclasses", "", "networking.k8s.io/v1"),
     ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "", "admissionregistration.k8s.io/v1"),
-    ("PersistentVolume", "persistentvolumes", "pv", "v1"),
     ("PriorityLevelConfiguration", "prioritylevelconfigurations", "", "flowcontrol.apiserver.k8s.io/v1"),
     ("PriorityClass", "priorityclasses", "pc", "scheduling.k8s.io/v1"),
     ("RuntimeClass", "runtimeclasses", "", "node.k8s.io/v1"),
-    ("StorageClass", "storageclasses", "sc", "storage.k8s.io/v1"),
     ("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "", "admissionregistration.k8s.io/v1"),
     ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "", "admissionregistration.k8s.io/v1"),
     ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "", "admissionregistration.k8s.io/v1"),

@@ -5,6 +5,7 @@ The agent is one node, so most of it only has to survive a round trip.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
@@ -17,14 +18,48 @@ class NodeSelectorRequirement(Value, frozen=True):
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
     values: tuple[str, ...] = ()
 
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.key)
+        match self.operator:
+            case "In":
+                return value in self.values
+            case "NotIn":
+                return value not in self.values
+            case "Exists":
+                return value is not None
+            case "DoesNotExist":
+                return value is None
+            case "Gt" | "Lt":
+                return _is_beyond(value, self.values, self.operator)
+
 
 class NodeSelectorTerm(Value, frozen=True):
     match_expressions: tuple[NodeSelectorRequirement, ...] = ()
     match_fields: tuple[NodeSelectorRequirement, ...] = ()
 
+    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
+        """A term without requirements matches no node, as in Kubernetes."""
+        requirements = [(each, labels) for each in self.match_expressions]
+        requirements += [(each, {"metadata.name": name}) for each in self.match_fields]
+        return bool(requirements) and all(requirement.matches(values) for requirement, values in requirements)
+
 
 class NodeSelector(Value, frozen=True):
+    """Its terms are alternatives."""
+
     node_selector_terms: tuple[NodeSelectorTerm, ...]
+
+    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
+        return any(term.matches(name, labels) for term in self.node_selector_terms)
+
+
+def _is_beyond(value: str | None, bounds: tuple[str, ...], operator: str) -> bool:
+    """Both sides are integers, or nothing matches."""
+    try:
+        left, right = int(value or ""), int(bounds[0])
+    except (ValueError, IndexError):
+        return False
+    return left > right if operator == "Gt" else left < right
 
 
 class PreferredSchedulingTerm(Value, frozen=True):

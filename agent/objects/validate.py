@@ -16,6 +16,7 @@ from agent.objects.namespace import Namespace
 from agent.objects.pod import Pod, PodTemplateSpec, RestartPolicy
 from agent.objects.selector import selector_problems
 from agent.objects.validate_pod import pod_spec_problems
+from agent.objects.validate_storage import storage_problems
 
 _LABEL_NAMED = (Namespace,)
 _MAX_ANNOTATIONS_BYTES = 256 << 10
@@ -59,7 +60,7 @@ def _kind_problems(thing: Object) -> Iterable[str]:
         return (*bandwidth_problems(thing.metadata.annotations, "metadata"), *pod_spec_problems(thing.spec, "spec"))
     if isinstance(thing, Deployment):
         return _deployment_problems(thing)
-    return ()
+    return storage_problems(thing)
 
 
 def _deployment_problems(deployment: Deployment) -> Iterator[str]:

@@ -31,6 +31,30 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "configmaps": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "sample"}, "data": {"a": "b"}},
     "priorityclasses": {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "sample"}, "value": 1},
     "ingresses": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "sample"}, "spec": {}},
+    "persistentvolumeclaims": {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "sample"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    },
+    "persistentvolumes": {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "sample"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/srv"}},
+    },
+    "storageclasses": {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "sample"},
+        "provisioner": "csi.podwright.io",
+    },
+    "volumeattributesclasses": {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "VolumeAttributesClass",
+        "metadata": {"name": "sample"},
+        "driverName": "csi.podwright.io",
+    },
     "statefulsets": {**deployment("sample"), "kind": "StatefulSet"},
     "replicationcontrollers": {
         "apiVersion": "v1",
