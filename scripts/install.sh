@@ -21,6 +21,12 @@ ensure_packages() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# offer_packages NEED=PACKAGE…: the same for what is good to have; whoever needs it says so when it is not there.
+offer_packages() {
+	! in_box && [ "$(id -u)" = 0 ] || return 0
+	(ensure_packages "$@") || say "not installed: tests that need them are skipped"
+}
+
 present() {
 	case $1 in
 	/*) [ -e "$1" ] ;;

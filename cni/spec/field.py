@@ -1,6 +1,7 @@
 """A place in a JSON document that knows its path, so that each complaint names it.
 
-null counts as absent, as it does for the Go programs on the other side.
+null counts as absent and a key's case is forgiven, as the Go programs on the other side have it: containerd writes
+`HostPort` where the conventions say `hostPort`, and the reference plugins read it.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class Field:
         """The member `key`; absent when this field is."""
         if self.value is not None and not isinstance(self.value, dict):
             self.refuse("an object")
-        path = f"{self.path}.{key}" if self.path else key
-        return Field(path, (self.value or {}).get(key), self.error)
+        members = self.value or {}
+        found = key if key in members else next((name for name in members if name.lower() == key.lower()), key)
+        return Field(f"{self.path}.{found}" if self.path else found, members.get(found), self.error)
 
     def __iter__(self) -> Iterator[Field]:
         if self.value is not None and not isinstance(self.value, list):

@@ -40,6 +40,22 @@ def test_every_capability_is_typed() -> None:
     assert runtime.dns == spec.Dns(("10.0.0.53",), "", ("cluster.local",), ("ndots:5",))
 
 
+def test_a_key_in_another_case_is_that_key_as_containerd_sends_it() -> None:
+    """It used to be passed over, and a pod's host ports with it."""
+    limits = {"IngressRate": 1000, "IngressBurst": 2000, "EgressRate": 0, "EgressBurst": 0}
+    ports = [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": ""}]
+    ranges = [[{"Subnet": "10.0.0.0/24", "RangeStart": "10.0.0.8", "RangeEnd": "", "Gateway": ""}]]
+    runtime = read(runtimeConfig={"portMappings": ports, "bandwidth": limits, "ipRanges": ranges}).runtime
+    assert runtime.port_mappings == (PortMap(8080, 80, "tcp"),)
+    assert runtime.bandwidth == Rates(1000, 2000)
+    assert runtime.ip_ranges == ((IpRange(ip_network("10.0.0.0/24"), ip_address("10.0.0.8")),),)
+
+
+def test_of_two_keys_that_differ_by_case_the_exact_one_counts() -> None:
+    port = {"HOSTPORT": 1, "hostPort": 8080, "HostPort": 2, "containerPort": 80}
+    assert read(runtimeConfig={"portMappings": [port]}).runtime.port_mappings == (PortMap(8080, 80, "tcp"),)
+
+
 def test_what_we_do_not_know_passes_and_is_kept() -> None:
     config = read(bridge="cni0", capabilities={"portMappings": True}, runtimeConfig={"io.kubernetes.cri.pod-annotations": {"a": "b"}})
     assert config.raw["bridge"] == "cni0"
