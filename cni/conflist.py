@@ -55,7 +55,7 @@ def install(  # noqa: PLR0913 - each is a flag of the command
     force: bool = False,
 ) -> list[str]:
     """Returns what was done, a line each. `bin_dir` None: the first of BIN_DIRS that exists. Raises AlreadyExists."""
-    target = (bin_dir or _existing_bin_dir()) / TYPE
+    target = (bin_dir or existing_bin_dir()) / TYPE
     listed = conf_dir / CONFLIST_NAME
     _require_interpreter()
     if not force:
@@ -75,7 +75,7 @@ def uninstall(conf_dir: Path = CONF_DIR, bin_dir: Path | None = None) -> list[st
     return [line for path in (conf_dir / CONFLIST_NAME, *(folder / TYPE for folder in bin_dirs)) for line in _take_away(path)]
 
 
-def _existing_bin_dir() -> Path:
+def existing_bin_dir() -> Path:
     return next((folder for folder in BIN_DIRS if folder.is_dir()), BIN_DIRS[0])
 
 

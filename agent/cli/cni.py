@@ -59,6 +59,9 @@ def install(options: _Options) -> None:
 
     for line in conflist.install(options.conf_dir, options.bin_dir, socket=Path(default_socket()), name=options.name, force=options.force):
         print(line)
+    bin_dir = options.bin_dir or conflist.existing_bin_dir()
+    if not (bin_dir / "loopback").exists():
+        print(f"note: containerd also needs the plugin loopback in {bin_dir}: apt-get install containernetworking-plugins, and link it")
 
 
 @command.command(epilog=_UNINSTALL_EXAMPLES)

@@ -36,3 +36,12 @@ def test_cni_install_and_uninstall(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not list((tmp_path / "net.d").iterdir())
     assert not list((tmp_path / "bin").iterdir())
     assert "removed" in capsys.readouterr().out
+
+
+def test_cni_install_says_that_containerd_wants_a_loopback_plugin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--conf-dir", str(tmp_path / "net.d"), "--bin-dir", str(tmp_path / "bin")]
+    run(["cni", "install", *places])
+    assert f"needs the plugin loopback in {tmp_path / 'bin'}" in capsys.readouterr().out
+    (tmp_path / "bin" / "loopback").touch()
+    run(["cni", "install", *places])
+    assert "loopback" not in capsys.readouterr().out
