@@ -226,11 +226,11 @@ def _key(request: CniRequest) -> AttachmentKey:
 
 
 def _networks(item: spec.IpRange) -> list[IPNetwork]:
-    """A range with bounds is the networks that make it up."""
-    if item.start is None and item.end is None:
-        return [item.subnet]
-    start, end = item.start or item.subnet[0], item.end or item.subnet[-1]
-    return list(summarize_address_range(start, end))
+    """A range is the networks that make it up. Its gateway, the first address unless another is named, is no pod's."""
+    gateway, first, last = item.gateway or item.subnet[1], item.first, item.last
+    is_among = int(first) <= int(gateway) <= int(last)
+    parts = [(first, gateway - 1), (gateway + 1, last)] if is_among else [(first, last)]
+    return [network for low, high in parts if int(low) <= int(high) for network in summarize_address_range(low, high)]
 
 
 def _addresses_of(request: CniRequest) -> tuple[IPAddress, ...]:

@@ -80,8 +80,12 @@ class AddressRange:
     def is_quarantined(self, address: IPAddress) -> bool:
         return int(address) in self._quarantined
 
-    def fresh(self) -> IPAddress | None:
-        """The next address that was never used, unless so many cooled down that the queue should be drained first."""
+    def fresh(self, part: IPNetwork | None = None) -> IPAddress | None:
+        """The next address that was never used, unless so many cooled down that the queue should be drained first.
+        `part`: of these only, lowest first; it costs as much as there are used ones below."""
+        if part is not None and part != self.network:
+            numbers = range(int(part.network_address), int(part.broadcast_address) + 1)
+            return next((self._make(n) for n in numbers if self._is_usable(n) and not self._was_used(n)), None)
         if len(self._released) > QUEUE_LIMIT:
             return None
         while self._unvisited:
@@ -92,10 +96,11 @@ class AddressRange:
             self._unvisited -= 1
         return None
 
-    def oldest_released(self) -> tuple[int, IPAddress] | None:
-        """(when it was released, address) of the one released longest ago."""
+    def oldest_released(self, part: IPNetwork | None = None) -> tuple[int, IPAddress] | None:
+        """(when it was released, address) of the one released longest ago; of `part` only."""
         for number, when in self._released.items():
-            return when, self._make(number)
+            if part is None or self._make(number) in part:
+                return when, self._make(number)
         return None
 
     def take(self, address: IPAddress) -> None:

@@ -52,9 +52,13 @@ class Ipam:
         return self.allocate_from(owner, [self._ranges_of(family) for family in wanted])
 
     def allocate_from(self, owner: AttachmentKey, range_sets: Sequence[Sequence[IPNetwork]]) -> tuple[IPAddress, ...]:
-        """One address from each set of ranges; a range may be in one set only. Raises Exhausted, AlreadyExists, InvalidObject."""
+        """One address from each set of ranges or parts of them; each may be in one set only.
+
+        Raises Exhausted, AlreadyExists, InvalidObject.
+        """
         self._refuse_second(owner)
         _refuse_repeats([network for networks in range_sets for network in networks], "range")
+        _refuse_shared(range_sets)
         return self._grant(owner, [self._choose(networks) for networks in range_sets])
 
     def claim(self, owner: AttachmentKey, addresses: Sequence[IPAddress]) -> tuple[IPAddress, ...]:
@@ -92,15 +96,17 @@ class Ipam:
                 found.end_quarantine(address, next(self._releases))
 
     def _choose(self, networks: Sequence[IPNetwork]) -> _Choice:
-        candidates = [self._configured(network) for network in networks]
-        if len({c.network.version for c in candidates}) > 1:
+        candidates = [(self._configured(network), network) for network in networks]
+        if len({network.version for network in networks}) > 1:
             raise InvalidObject(f"ranges {_listed(networks)} are of different families: name one set per family")
-        for candidate in candidates:
-            if (address := candidate.fresh()) is not None:
+        for candidate, part in candidates:
+            if (address := candidate.fresh(part)) is not None:
                 return candidate, address
-        released = [(*oldest, candidate) for candidate in candidates if (oldest := candidate.oldest_released())]
+        released = [(*oldest, candidate) for candidate, part in candidates if (oldest := candidate.oldest_released(part))]
         if not released:
-            usages = _listed(candidate.usage for candidate in candidates)
+            whole = all(candidate.network == part for candidate, part in candidates)
+            part_text = "" if whole else f"{networks[0][0]} to {networks[-1][-1]} of "
+            usages = part_text + _listed(dict.fromkeys(candidate.usage for candidate, _ in candidates))
             raise Exhausted(f"no free address in {usages}", hint="delete pods, or add a range to network.podCIDRs")
         _, address, candidate = min(released, key=lambda entry: entry[0])
         return candidate, address
@@ -133,10 +139,13 @@ class Ipam:
         return found
 
     def _configured(self, network: IPNetwork) -> AddressRange:
-        try:
-            return self._ranges[network]
-        except KeyError:
-            raise InvalidObject(f"range {network} is not one of this node's: choose from {_listed(self._ranges)}") from None
+        """The range that `network` is, or is a part of."""
+        if found := self._ranges.get(network):
+            return found
+        for each, found in self._ranges.items():
+            if network.version == each.version and network.subnet_of(each):  # type: ignore[arg-type]
+                return found
+        raise InvalidObject(f"range {network} is not one of this node's: choose from {_listed(self._ranges)}")
 
     def _range_of(self, address: IPAddress) -> AddressRange | None:
         return next((r for network, r in self._ranges.items() if address in network), None)
@@ -168,6 +177,13 @@ def _refuse_repeats(items: Sequence[object], what: str) -> None:
     repeated = next((item for item in items if items.count(item) > 1), None)
     if repeated is not None:
         raise InvalidObject(f"{what} {repeated} is asked for twice: name it once")
+
+
+def _refuse_shared(range_sets: Sequence[Sequence[IPNetwork]]) -> None:
+    for one, other in itertools.combinations(range_sets, 2):
+        for part, counterpart in itertools.product(one, other):
+            if part.version == counterpart.version and part.overlaps(counterpart):
+                raise InvalidObject(f"range {part} of one set overlaps range {counterpart} of another: one address is taken from each set")
 
 
 def _named(owner: AttachmentKey) -> str:

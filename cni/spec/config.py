@@ -6,6 +6,7 @@ Unknown keys are never errors. A key with a meaning and a wrong value is code 7 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,6 +45,18 @@ class IpRange:
     start: IPAddress | None = None
     end: IPAddress | None = None
     gateway: IPAddress | None = None
+
+    @property
+    def first(self) -> IPAddress:
+        return self.start or self.subnet[1]
+
+    @property
+    def last(self) -> IPAddress:
+        """IPv4's highest address is the broadcast."""
+        return self.end or self.subnet[-2 if self.subnet.version == 4 else -1]
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,7 @@ def read_version(document: Field) -> str:
 
 def read_config(document: Field) -> NetConf:
     identity = read_identity(document)
+    read_type(document.get("type"))
     args = document.get("args").get("cni")
     return NetConf(
         identity.cni_version,
@@ -125,10 +139,18 @@ def read_config(document: Field) -> NetConf:
             mac=read_mac(args.get("mac")),
         ),
         _dns(document.get("dns"), "nameservers", "search"),
-        document.get("ipam").get("type").text(),
+        read_type(document.get("ipam").get("type")),
         _valid_attachments(document),
         document.value,
     )
+
+
+def read_type(field: Field) -> str:
+    """The name of a plugin, which is looked for in CNI_PATH: never a path, or it could be any program."""
+    name = field.text()
+    if name and not IDENTIFIER.fullmatch(name):
+        field.refuse("the name of a plugin, without a path")
+    return name
 
 
 def _runtime_config(runtime: Field) -> RuntimeConfig:
@@ -169,11 +191,16 @@ def _range_set(ranges: Field) -> tuple[IpRange, ...]:
     found = tuple(_range(item) for item in ranges)
     if len({item.subnet.version for item in found}) != 1:
         ranges.refuse("a list of ranges of one address family")
+    for (_, one), (index, other) in itertools.combinations(enumerate(found), 2):
+        if int(one.first) <= int(other.last) and int(other.first) <= int(one.last):
+            next(itertools.islice(ranges, index, None)).refuse(f"apart from range {one}")
     return found
 
 
 def _range(item: Field) -> IpRange:
     subnet = item.get("subnet").network()
+    if subnet.prefixlen > subnet.max_prefixlen - 2:
+        item.get("subnet").refuse(f"a network to allocate from, /{subnet.max_prefixlen - 2} or larger")
     bounds = []
     for name in ("rangeStart", "rangeEnd", "gateway"):
         address = item.get(name).address()

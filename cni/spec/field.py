@@ -55,7 +55,9 @@ class Field:
     def text(self, default: str = "") -> str:
         if self.value is None:
             return default
-        return self.value if isinstance(self.value, str) else self.refuse("a string")
+        if not isinstance(self.value, str) or not _is_text(self.value):
+            self.refuse("a string")
+        return self.value
 
     def texts(self) -> tuple[str, ...]:
         return tuple(item.text() for item in self)
@@ -91,14 +93,37 @@ class Field:
             self.refuse(wanted)
 
 
+def _is_text(value: str) -> bool:
+    r"""JSON can write half a character (\ud800), which nothing can be done with."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
 
-def document(stdin: bytes) -> Field:
-    """Decode a JSON object. Raises Undecodable for anything else, however deep, long or odd."""
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {json.dumps(repeated)} appears twice in one object")
+    return found
+
+
+def document(stdin: bytes, *, is_lenient: bool = False) -> Field:
+    """Decode a JSON object. Raises Undecodable for anything else, however deep, long or odd.
+
+    Of a key that appears twice programs take the first or the last, so it is refused; `is_lenient` takes the last.
+    """
     try:
-        value = json.loads(stdin.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(
+            stdin.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=None if is_lenient else _refuse_repeated
+        )
     except (ValueError, RecursionError) as error:
         raise Undecodable(f"cannot decode the network configuration on stdin: {error}") from None
     if not isinstance(value, dict):

@@ -88,7 +88,7 @@ def split_wire(raw: bytes) -> tuple[dict[str, str], bytes]:
 
 def version_of(stdin: bytes) -> str:
     """The version in which to answer, even when the request is refused for another reason. Raises as parse does."""
-    return require_known(read_version(document(stdin)), "config")
+    return require_known(read_version(document(stdin, is_lenient=True)), "config")
 
 
 def parse(environment: Mapping[str, str], stdin: bytes) -> CniRequest:
@@ -97,8 +97,8 @@ def parse(environment: Mapping[str, str], stdin: bytes) -> CniRequest:
     _check_environment(command, environment)
     if command is Command.VERSION:
         return CniRequest(command, NetConf(OLDEST, ""))
-    config_field = document(stdin)
     lenient = command is Command.DEL
+    config_field = document(stdin, is_lenient=lenient)
     identity = read_identity(config_field)
     require_known(identity.cni_version, "config")
     if command in _SINCE:

@@ -88,13 +88,7 @@ def test_null_counts_as_absent() -> None:
         ({"ips": ["10.0.0.300"]}, "runtimeConfig.ips[0]"),
         ({"mac": "02:00"}, "runtimeConfig.mac"),
         ({"mac": "01:00:5e:00:00:01"}, "runtimeConfig.mac"),
-        ({"ipRanges": [[{"subnet": "10.0.0.5/24"}]]}, "runtimeConfig.ipRanges[0][0].subnet"),
-        ({"ipRanges": [[{"subnet": "10.0.0.0/24", "rangeStart": "10.1.0.1"}]]}, "runtimeConfig.ipRanges[0][0].rangeStart"),
-        (
-            {"ipRanges": [[{"subnet": "10.0.0.0/24", "rangeStart": "10.0.0.9", "rangeEnd": "10.0.0.8"}]]},
-            "runtimeConfig.ipRanges[0][0].rangeEnd",
-        ),
-        ({"ipRanges": [[{"subnet": "10.0.0.0/24"}, {"subnet": "fd00::/64"}]]}, "runtimeConfig.ipRanges[0]"),
+        ({"ips": ["\ud800"]}, "runtimeConfig.ips[0]"),
         ({"dns": {"servers": [53]}}, "runtimeConfig.dns.servers[0]"),
         ("yes", "runtimeConfig"),
     ],
@@ -104,6 +98,14 @@ def test_a_wrong_value_is_code_7_and_named_by_its_path(runtime: object, path: st
         read(runtimeConfig=runtime)
     assert caught.value.message.startswith(f"{path}: must be ")
     assert caught.value.cni_code == 7
+
+
+@pytest.mark.parametrize("field", ["type", "ipam.type"])
+@pytest.mark.parametrize("name", ["../../bin/reboot", "/bin/sh", "a/b", "..", "a\n"])
+def test_a_plugin_is_a_name_and_never_a_path(field: str, name: str) -> None:
+    fields = {"type": name} if field == "type" else {"ipam": {"type": name}}
+    with pytest.raises(spec.InvalidConfig, match=f"^{field}: must be the name of a plugin"):
+        read(**fields)
 
 
 class TestGarbageCollection:

@@ -90,6 +90,13 @@ def test_what_is_no_json_object_is_code_6(stdin: bytes) -> None:
     assert caught.value.cni_code == 6
 
 
+def test_a_key_that_appears_twice_is_refused_except_by_del() -> None:
+    twice = b'{"name":"pods","dns":{"domain":"a","domain":"b"}}'
+    with pytest.raises(spec.Undecodable, match='key "domain" appears twice'):
+        spec.parse({"CNI_COMMAND": "ADD", **ENVIRONMENT}, twice)
+    assert spec.parse({"CNI_COMMAND": "DEL", **ENVIRONMENT}, twice).config.name == "pods"
+
+
 @pytest.mark.parametrize("name", [None, "", "a/b", "../x", 7])
 def test_a_missing_or_odd_network_name_is_code_7(name: object) -> None:
     with pytest.raises(spec.InvalidConfig, match="name"):

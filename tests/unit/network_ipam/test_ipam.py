@@ -133,9 +133,29 @@ def test_one_address_from_each_named_set_of_ranges() -> None:
     assert node.allocate_from(owner("a"), sets) == addresses("10.0.1.2", "fd73::2")
 
 
+def test_a_part_of_a_range_gives_its_lowest_fresh_address_then_the_one_released_longest_ago() -> None:
+    node = ipam("10.0.0.0/24")
+    part = [[ip_network("10.0.0.8/31"), ip_network("10.0.0.10/32")]]
+    assert [node.allocate_from(owner(name), part) for name in "abc"] == [addresses(f"10.0.0.{last}") for last in (8, 9, 10)]
+    assert node.allocate(owner("other")) == addresses("10.0.0.2")
+    with pytest.raises(Exhausted, match=r"no free address in 10.0.0.8 to 10.0.0.10 of 10.0.0.0/24 \(4 used\)"):
+        node.allocate_from(owner("d"), part)
+    for name in ("other", "b", "a"):
+        node.release(owner(name))
+    assert node.allocate_from(owner("e"), part) == addresses("10.0.0.9")
+
+
+def test_a_part_never_gives_what_the_range_keeps() -> None:
+    node = ipam("10.0.0.0/29", reserved=["10.0.0.2"])
+    assert node.allocate_from(owner("a"), [[ip_network("10.0.0.0/30")]]) == addresses("10.0.0.3")
+    with pytest.raises(Exhausted):
+        node.allocate_from(owner("b"), [[ip_network("10.0.0.0/30")]])
+
+
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
+        ([["10.0.0.0/25"], ["10.0.0.64/26"]], "range 10.0.0.0/25 of one set overlaps range 10.0.0.64/26 of another"),
         ([["192.168.0.0/24"]], r"range 192.168.0.0/24 is not one of this node's: choose from 10.0.0.0/24, fd73::/64"),
         ([["10.0.0.0/24", "fd73::/64"]], "different families"),
         ([["10.0.0.0/24"], ["10.0.0.0/24"]], "range 10.0.0.0/24 is asked for twice"),
