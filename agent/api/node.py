@@ -57,6 +57,7 @@ def kinds(_: Call) -> Answer:
             items=tuple(
                 KindEntry(
                     kind=info.kind,
+                    written=info.written,
                     plural=info.plural,
                     singular=info.singular,
                     short_names=info.short_names,

@@ -140,14 +140,14 @@ def text() -> str:
 
 
 def _paths_of(info: KindInfo) -> Iterator[tuple[Route, str]]:
-    """The routes that make sense for a kind, with its words in the path."""
+    """The routes that make sense for a kind, with its words in the path. Of two groups that answer alike it shows one."""
     for route in OBJECT_ROUTES:
         is_of_group = route.path.startswith("/apis/")
         is_item_without_namespace = "{name}" in route.path and "{namespace}" not in route.path
         fits_scope = not is_item_without_namespace if info.namespaced else "{namespace}" not in route.path
         if not fits_scope or not _fits_subresource(route, info) or (info.is_internal and route.access is Access.WRITE):
             continue
-        for api_version in info.api_versions:
+        for api_version in info.api_versions[:1]:
             group, _, version = api_version.rpartition("/")
             if bool(group) is is_of_group:
                 yield route, route.path.replace("{group}", group).replace("{version}", version).replace("{plural}", info.plural)

@@ -143,7 +143,7 @@ def _list_answer(info: KindInfo, version: int, objects: Sequence[Object]) -> Ans
     return Answer(
         {
             "apiVersion": info.api_versions[0],
-            "kind": f"{info.kind}List",
+            "kind": f"{info.written}List",
             "metadata": {"resourceVersion": str(version)},
             "items": [to_document(found) for found in objects],
         }

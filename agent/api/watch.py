@@ -141,7 +141,7 @@ def _line(kind: str, document: Mapping[str, Any]) -> bytes:
 
 
 def _bookmark(info: KindInfo, version: int) -> bytes:
-    return _line("BOOKMARK", {"apiVersion": info.api_versions[0], "kind": info.kind, "metadata": {"resourceVersion": str(version)}})
+    return _line("BOOKMARK", {"apiVersion": info.api_versions[0], "kind": info.written, "metadata": {"resourceVersion": str(version)}})
 
 
 def _is_gone(request: web.Request) -> bool:

@@ -115,7 +115,10 @@ class ApplyResult(Wire, frozen=True, kw_only=True):
 
 
 class KindEntry(Wire, frozen=True):
+    """`written`: the kind in manifests, which two groups may share; `kind` is no other's."""
+
     kind: str
+    written: str
     plural: str
     singular: str
     short_names: tuple[str, ...]

@@ -19,7 +19,10 @@ DEFAULT_NAMESPACE = "default"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
+    """`written`: the kind in manifests, which two groups may share; `kind` is no other's."""
+
     kind: str
+    written: str
     plural: str
     singular: str
     short_names: tuple[str, ...]
@@ -28,13 +31,18 @@ class Kind:
 
     @property
     def words(self) -> tuple[str, ...]:
-        return (self.plural, self.singular, *self.short_names)
+        """What names it without its group."""
+        names = (self.plural, self.singular) if self.kind == self.written else (self.kind.lower(),)
+        return (*names, *self.short_names)
+
+    @property
+    def group(self) -> str:
+        return self.api_version.rpartition("/")[0]
 
     @property
     def prefix(self) -> str:
         """As `-o name` writes it: pod, deployment.apps."""
-        group = self.api_version.rpartition("/")[0]
-        return f"{self.singular}.{group}" if group else self.singular
+        return f"{self.singular}.{self.group}" if self.group else self.singular
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class Kinds:
         self._kinds = [
             Kind(
                 kind=entry["kind"],
+                written=entry["written"],
                 plural=entry["plural"],
                 singular=entry["singular"],
                 short_names=tuple(entry["shortNames"]),
@@ -85,22 +94,27 @@ class Kinds:
             for entry in entries
         ]
         self._by_word = {word: kind for kind in self._kinds for word in kind.words}
-        self._by_kind = {kind.kind: kind for kind in self._kinds}
+        self._by_kind = {(kind.written, kind.group): kind for kind in self._kinds}
 
     @classmethod
     def of(cls, client: Client) -> Kinds:
         return cls(client.get("/kinds")["items"])
 
     def named(self, word: str) -> Kind:
-        """The kind that a person's word means; what follows a dot (deployments.apps) is not needed to tell."""
-        plain = word.lower().partition(".")[0]
+        """The kind that a person's word means; a group (deployments.apps, networkpolicies.p) is needed only where two have it."""
+        plain, _, group = word.lower().partition(".")
+        for kind in self._kinds if group else ():
+            if plain in (*kind.words, kind.plural, kind.singular) and kind.group.startswith(group):
+                return kind
         if plain in self._by_word:
             return self._by_word[plain]
         near = difflib.get_close_matches(plain, list(self._by_word), n=1)
         raise click.UsageError(f'unknown kind "{word}"' + (f', did you mean "{near[0]}"?' if near else ""))
 
     def of_document(self, document: Document) -> Kind:
-        return self._by_kind[document["kind"]]
+        group = document["apiVersion"].rpartition("/")[0]
+        found = self._by_kind.get((document["kind"], group))
+        return found or next(kind for kind in self._kinds if kind.written == document["kind"] and group.endswith(kind.group))
 
     def targets(self, words: Sequence[str]) -> list[Target]:
         """What KIND[,KIND] [NAME…] or KIND/NAME… names."""

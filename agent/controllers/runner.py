@@ -119,7 +119,7 @@ class Runner:
             return self._watch
 
     def _hear(self, event: Event) -> None:
-        for controller in self._listeners[event.object.kind]:
+        for controller in self._listeners[event.object.key.kind]:
             for key, after_s in controller.due(event):
                 self._queue.add(_Work(controller, key), after_s)
 

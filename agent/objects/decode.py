@@ -19,7 +19,7 @@ from agent.errors import InvalidObject
 from agent.objects import validate
 from agent.objects.encode import opaque, to_document
 from agent.objects.enforced import not_enforced
-from agent.objects.kinds import KINDS, KindInfo
+from agent.objects.kinds import KINDS, KindInfo, kinds_written
 from agent.objects.manifest import documents
 from agent.objects.meta import Object, ObjectMeta, decode_hook
 from agent.objects.namespace import DEFAULT_NAMESPACE
@@ -89,19 +89,21 @@ def _kind(value: Any) -> tuple[KindInfo | None, list[str]]:
     if missing:
         return None, missing
     kind, api_version = value["kind"], value["apiVersion"]
-    info = KINDS.get(kind)
-    if info is None or info.is_internal:
+    infos = [info for info in kinds_written(kind) if not info.is_internal]
+    if not infos:
         return None, [f'kind: "{kind}" is not a kind this agent knows{_suggestion(kind, api_version)}']
-    if api_version not in info.api_versions:
-        return None, [f'apiVersion: {kind} is in {" or ".join(info.api_versions)}, not in "{api_version}"']
-    return info, []
+    for info in infos:
+        if api_version in info.api_versions:
+            return info, []
+    versions = " or ".join(version for info in infos for version in info.api_versions)
+    return None, [f'apiVersion: {kind} is in {versions}, not in "{api_version}"']
 
 
 def _suggestion(kind: str, api_version: str) -> str:
     """A near name in the same API version; somewhere else only a very near one, since other groups have kinds of their own."""
     known = [info for info in KINDS.values() if not info.is_internal]
     for infos, likeness in (([info for info in known if api_version in info.api_versions], 0.6), (known, 0.85)):
-        folded = {info.singular: info.kind for info in infos}
+        folded = {info.singular: info.written for info in infos}
         if near := difflib.get_close_matches(kind.lower(), [*folded], 1, likeness):
             return f', did you mean "{folded[near[0]]}"?'
     return ""
@@ -131,7 +133,9 @@ def _in_namespace(thing: Object, info: KindInfo, default_namespace: str) -> tupl
         return replace(thing, metadata=replace(metadata, namespace=metadata.namespace or default_namespace)), ()
     if not metadata.namespace:
         return thing, ()
-    return replace(thing, metadata=replace(metadata, namespace="")), (f"metadata.namespace is ignored: a {info.kind} is in no namespace",)
+    return replace(thing, metadata=replace(metadata, namespace="")), (
+        f"metadata.namespace is ignored: a {info.written} is in no namespace",
+    )
 
 
 def _warnings(thing: Object, info: KindInfo) -> list[str]:

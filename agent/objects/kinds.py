@@ -1,7 +1,8 @@
 """Every kind the agent can hold, and the words by which people name it.
 
 A kind is typed as soon as something acts on it. The others are stored as Opaque, so that any ordinary
-manifest can be applied as a whole, with a warning for what has no effect.
+manifest can be applied as a whole, with a warning for what has no effect. Two API groups may write the same kind:
+then one of them has another name inside the agent, and `networkpolicies.projectcalico.org` names it by its group.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ from types import MappingProxyType
 
 from agent.errors import InvalidObject
 from agent.objects.attachment import Attachment
+from agent.objects.calico.policy import CALICO_VERSIONS, CalicoNetworkPolicy, GlobalNetworkPolicy
+from agent.objects.calico.sets import GlobalNetworkSet, NetworkSet
+from agent.objects.calico.tier import Profile, Tier
+from agent.objects.cluster_network_policy import ClusterNetworkPolicy
 from agent.objects.deployment import Deployment
 from agent.objects.meta import Object
 from agent.objects.namespace import Namespace
+from agent.objects.network_policy import NetworkPolicy
 from agent.objects.node import Node
 from agent.objects.opaque import Opaque
 from agent.objects.persistent_volume import PersistentVolume
@@ -26,7 +32,10 @@ from agent.objects.storage_class import StorageClass, VolumeAttributesClass
 
 @dataclass(frozen=True, slots=True)
 class KindInfo:
-    """`is_internal`: the agent's own record, which users cannot apply."""
+    """`is_internal`: the agent's own record, which users cannot apply. `alias`: its kind in manifests, where that differs.
+
+    `is_all_or_nothing`: an object that cannot be understood whole must not be acted on in part, see unreadable.py.
+    """
 
     kind: str
     plural: str
@@ -35,10 +44,17 @@ class KindInfo:
     namespaced: bool
     type: type[Object]
     is_internal: bool = False
+    alias: str = ""
+    is_all_or_nothing: bool = False
+
+    @property
+    def written(self) -> str:
+        """The kind in manifests."""
+        return self.alias or self.kind
 
     @property
     def singular(self) -> str:
-        return self.kind.lower()
+        return self.written.lower()
 
     @property
     def is_acted_on(self) -> bool:
@@ -46,9 +62,37 @@ class KindInfo:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Every word a command line may use for it."""
-        return (self.plural, self.singular, *self.short_names)
+        """Every word a command line may use for it without naming the group."""
+        return (self.plural, self.singular, *self.short_names) if not self.alias else (self.kind.lower(), *self.short_names)
 
+    def is_in_group(self, group: str) -> bool:
+        """Whether one of its groups begins so: "apps", "projectcalico.org", "p"."""
+        return any(version.startswith(group) for version in self.api_versions if "/" in version)
+
+
+def _calico(type_: type[Object], plural: str, short_names: str = "", *, namespaced: bool = False, alias: str = "") -> KindInfo:
+    names = tuple(short_names.split())
+    return KindInfo(type_.__name__, plural, names, CALICO_VERSIONS, namespaced, type_, alias=alias, is_all_or_nothing=True)
+
+
+_POLICIES = (
+    KindInfo("NetworkPolicy", "networkpolicies", ("netpol",), ("networking.k8s.io/v1",), True, NetworkPolicy, is_all_or_nothing=True),
+    KindInfo(
+        "ClusterNetworkPolicy",
+        "clusternetworkpolicies",
+        ("cnp",),
+        ("policy.networking.k8s.io/v1alpha2",),
+        False,
+        ClusterNetworkPolicy,
+        is_all_or_nothing=True,
+    ),
+    _calico(CalicoNetworkPolicy, "networkpolicies", "caliconetworkpolicies", namespaced=True, alias="NetworkPolicy"),
+    _calico(GlobalNetworkPolicy, "globalnetworkpolicies", "gnp cgnp"),
+    _calico(Tier, "tiers"),
+    _calico(NetworkSet, "networksets", "netsets", namespaced=True),
+    _calico(GlobalNetworkSet, "globalnetworksets"),
+    _calico(Profile, "profiles"),
+)
 
 _ACTED_ON = (
     KindInfo("Namespace", "namespaces", ("ns",), ("v1",), False, Namespace),
@@ -59,6 +103,7 @@ _ACTED_ON = (
     KindInfo("PersistentVolume", "persistentvolumes", ("pv",), ("v1",), False, PersistentVolume),
     KindInfo("StorageClass", "storageclasses", ("sc",), ("storage.k8s.io/v1",), False, StorageClass),
     KindInfo("VolumeAttributesClass", "volumeattributesclasses", ("vac",), ("storage.k8s.io/v1",), False, VolumeAttributesClass),
+    *_POLICIES,
     KindInfo("Attachment", "attachments", (), ("podwright.io/v1",), False, Attachment, is_internal=True),
 )
 
@@ -77,7 +122,6 @@ _KEPT_IN_NAMESPACES = (
     ("Job", "jobs", "", "batch/v1"),
     ("Lease", "leases", "", "coordination.k8s.io/v1"),
     ("LimitRange", "limitranges", "limits", "v1"),
-    ("NetworkPolicy", "networkpolicies", "netpol", "networking.k8s.io/v1"),
     ("PodDisruptionBudget", "poddisruptionbudgets", "pdb", "policy/v1"),
     ("PodTemplate", "podtemplates", "", "v1"),
     ("ReplicaSet", "replicasets", "rs", "apps/v1"),
@@ -131,9 +175,17 @@ KINDS: Mapping[str, KindInfo] = MappingProxyType({info.kind: info for info in _T
 _BY_WORD = {word: info for info in _TABLE for word in info.words}
 
 
+def kinds_written(kind: str) -> tuple[KindInfo, ...]:
+    """The kinds that manifests call so, one for each group that has it."""
+    return tuple(info for info in _TABLE if info.written == kind)
+
+
 def kind_of_word(word: str) -> KindInfo:
     """The kind a person means by "po", "pods", "Pod", "deployments.apps". Raises InvalidObject with a suggestion."""
-    plain = word.lower().partition(".")[0]
+    plain, _, group = word.lower().partition(".")
+    for info in _TABLE if group else ():
+        if plain in (*info.words, info.plural, info.singular) and info.is_in_group(group):
+            return info
     if plain in _BY_WORD:
         return _BY_WORD[plain]
     near = difflib.get_close_matches(plain, [*_BY_WORD], 1)

@@ -8,6 +8,7 @@ its initialisms (hostIP, podCIDR, containerID). A changed object is a new value 
 from __future__ import annotations
 
 import ipaddress
+from abc import ABC
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,15 +19,24 @@ from agent.objects.quantity import Quantity
 if TYPE_CHECKING:
     IPAddress = IPv4Address | IPv6Address
     IPNetwork = IPv4Network | IPv6Network
+    CIDR = IPNetwork
 else:  # msgspec allows one custom type in a union: at run time both are their common base class
     IPAddress = ipaddress._BaseAddress
     IPNetwork = ipaddress._BaseNetwork
+
+    class CIDR(ABC):  # noqa: B024 (a name for two classes)
+        """A range as policies write it: 10.1.2.3/24 is 10.1.2.0/24, as in Kubernetes; an address alone is a range of one."""
+
+    CIDR.register(IPv4Network)
+    CIDR.register(IPv6Network)
 
 _INITIALISMS = {
     "api": "API",
     "cidr": "CIDR",
     "cidrs": "CIDRs",
+    "dnat": "DNAT",
     "fqdn": "FQDN",
+    "icmp": "ICMP",
     "id": "ID",
     "io": "IO",
     "ip": "IP",
@@ -132,6 +142,8 @@ def decode_hook(wanted: type, value: Any) -> Any:
         return ipaddress.ip_address(value)
     if wanted is ipaddress._BaseNetwork:
         return ipaddress.ip_network(value)
+    if wanted.__name__ == "CIDR":
+        return ipaddress.ip_network(value, strict=False)
     if wanted is Quantity:
         return Quantity.parse(value)
     if issubclass(wanted, ipaddress._IPAddressBase):

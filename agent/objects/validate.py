@@ -41,7 +41,7 @@ def metadata_problems(metadata: ObjectMeta, path: str) -> Iterator[str]:
 
 
 def _name_problems(thing: Object) -> Iterator[str]:
-    metadata, info = thing.metadata, KINDS[thing.kind]
+    metadata, info = thing.metadata, KINDS[thing.key.kind]
     if not metadata.name and not metadata.generate_name:
         yield "metadata.name: is required and missing"
     problem_of = dns_label_problem if isinstance(thing, _LABEL_NAMED) else dns_subdomain_problem

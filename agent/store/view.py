@@ -78,10 +78,10 @@ class View:
         with self._lock:
             for event in events:
                 self._apply(event)
-                history = self._history(event.object.kind)
+                history = self._history(event.object.key.kind)
                 history.append(int(event.object.metadata.resource_version), event, self._limit)
             self._resource_version = resource_version
-            woken = {watch for kind in {event.object.kind for event in events} for watch in self._watches[kind]}
+            woken = {watch for kind in {event.object.key.kind for event in events} for watch in self._watches[kind]}
             for watch in woken:
                 watch.wake()
         for watch in woken:
@@ -137,7 +137,7 @@ class View:
         return self._histories.setdefault(kind, _History(self._opened_at))
 
     def _apply(self, event: Event) -> None:
-        key, keys = event.object.key, self._keys[event.object.kind]
+        key, keys = event.object.key, self._keys[event.object.key.kind]
         if event.type is EventType.DELETED:
             del self._objects[key]
             del keys[bisect_left(keys, key)]

@@ -23,6 +23,11 @@ from tests.unit.api.conftest import deployment, pod
 DESCRIPTION: dict[str, Any] = json.loads(openapi.FILE.read_text(encoding="utf-8"))
 OPERATIONS = [(method, path) for path, methods in DESCRIPTION["paths"].items() for method in methods]
 
+
+def calico(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": {"name": "sample"}, "spec": spec}
+
+
 SAMPLES: dict[str, dict[str, Any]] = {
     "namespaces": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sample"}},
     "pods": pod("sample"),
@@ -62,6 +67,24 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "metadata": {"name": "sample"},
         "spec": {"replicas": 1},
     },
+    "networkpolicies": {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "sample"},
+        "spec": {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]},
+    },
+    "clusternetworkpolicies": {
+        "apiVersion": "policy.networking.k8s.io/v1alpha2",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "sample"},
+        "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}},
+    },
+    "networkpolicies.projectcalico.org": calico("NetworkPolicy", {"selector": "all()", "ingress": [{"action": "Allow"}]}),
+    "globalnetworkpolicies": calico("GlobalNetworkPolicy", {"selector": "all()"}),
+    "tiers": calico("Tier", {"order": 10}),
+    "networksets": calico("NetworkSet", {"nets": ["192.0.2.0/24"]}),
+    "globalnetworksets": calico("GlobalNetworkSet", {"nets": ["2001:db8::/32"]}),
+    "profiles": calico("Profile", {"labelsToApply": {"a": "b"}}),
 }
 """One object of every kind whose paths the description spells out, and some for its patterns."""
 
@@ -82,7 +105,7 @@ def plural_for(path: str) -> str:
     """The kind whose objects a path is tried with; patterns stand for several."""
     if "{plural}" not in path:
         words = [word for word in path.split("/") if word and not word.startswith("{") and word not in ("scale", "exec", "apis", "api")]
-        return words[-1]
+        return ".".join((words[-1], words[0])) if ".".join((words[-1], words[0])) in SAMPLES else words[-1]
     if path.endswith("/scale"):
         return "replicationcontrollers" if path.startswith("/api/") else "statefulsets"
     if path.startswith("/api/"):

@@ -16,6 +16,13 @@ from agent.objects.kinds import KINDS, kind_of_word
         ("deploy", "Deployment"),
         ("svc", "Service"),
         ("ing", "Ingress"),
+        ("networkpolicies", "NetworkPolicy"),
+        ("netpol", "NetworkPolicy"),
+        ("networkpolicies.networking.k8s.io", "NetworkPolicy"),
+        ("networkpolicies.projectcalico.org", "CalicoNetworkPolicy"),
+        ("networkpolicy.p", "CalicoNetworkPolicy"),
+        ("caliconetworkpolicies", "CalicoNetworkPolicy"),
+        ("cnp", "ClusterNetworkPolicy"),
     ],
 )
 def test_the_words_for_a_kind(word: str, kind: str) -> None:
@@ -38,4 +45,4 @@ def test_typed_kinds_know_their_own_type() -> None:
             fields = dict(
                 zip(info.type.__struct_fields__[-len(info.type.__struct_defaults__) :], info.type.__struct_defaults__, strict=True)
             )
-            assert (fields["kind"], fields["api_version"]) == (info.kind, info.api_versions[0])
+            assert (fields["kind"], fields["api_version"]) == (info.written, info.api_versions[0])
