@@ -27,7 +27,7 @@ from agent.backend import AgentBackend
 from agent.config import Config, Mode
 from agent.controllers.pods import PodController
 from agent.controllers.runner import Runner
-from agent.errors import InvalidObject
+from agent.errors import InvalidObject, OutOfSpace
 from agent.kernel import cgroup, hostinfo
 from agent.kernel.cgroup import Cgroups
 from agent.kernel.host import Host
@@ -209,7 +209,16 @@ def _recorded_mode(store: Store, config: Config) -> Mode:
 
 
 def _ensure_objects(store: Store, config: Config, network: NodeNetwork) -> None:
-    """The Node object of this machine, and the namespace that users start in."""
+    """The Node object of this machine, and the namespace that users start in. On a full disk those of the last start serve."""
+    try:
+        _write_objects(store, config, network)
+    except OutOfSpace as error:
+        if store.find(Key("Node", "", config.node_name)) is None:
+            raise
+        logger.error("{}; {}", error.message, error.hint)
+
+
+def _write_objects(store: Store, config: Config, network: NodeNetwork) -> None:
     if store.find(Key("Namespace", "", DEFAULT_NAMESPACE)) is None:
         store.create(Namespace(metadata=ObjectMeta(name=DEFAULT_NAMESPACE)))
     seen = node_object.observed(

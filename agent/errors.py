@@ -11,6 +11,7 @@
     │   └── Unsupported       this node's kernel or tools cannot do it (names the capability)
     ├── TemporaryError        may work when repeated later
     │   ├── Exhausted         no free address, port or capacity
+    │   ├── OutOfSpace        the disk is full
     │   ├── DeadlineExceeded  took longer than allowed
     │   └── Unavailable       the agent is not reachable or not ready
     ├── SeveralErrors         a tear-down that went on after errors (holds them all)
@@ -90,6 +91,10 @@ class TemporaryError(PodwrightError):
 
 class Exhausted(TemporaryError):
     http_status, reason, grpc_code = 507, "Exhausted", "RESOURCE_EXHAUSTED"
+
+
+class OutOfSpace(TemporaryError):
+    http_status, reason, grpc_code = 507, "OutOfSpace", "RESOURCE_EXHAUSTED"
 
 
 class DeadlineExceeded(TemporaryError):

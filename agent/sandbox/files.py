@@ -9,6 +9,7 @@ is out of its reach, so the stub's upstream servers are used where they are know
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
+from agent.errors import OutOfSpace
 from agent.objects.meta import IPAddress
 from agent.objects.pod import DNSConfig, DNSPolicy, Pod
 
@@ -131,10 +133,15 @@ def node_resolver(file: Path = RESOLVER_FILE, upstream: Path = UPSTREAM_FILE) ->
 
 
 def write(directory: Path, files: PodFiles) -> None:
-    """hosts, hostname and resolv.conf in `directory`; a file that already says the same is left alone."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    for name, text in (("hosts", files.hosts), ("hostname", files.hostname), ("resolv.conf", files.resolv_conf)):
-        _replace(directory / name, text)
+    """hosts, hostname and resolv.conf in `directory`; a file that already says the same is left alone. Raises OutOfSpace."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        for name, text in (("hosts", files.hosts), ("hostname", files.hostname), ("resolv.conf", files.resolv_conf)):
+            _replace(directory / name, text)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OutOfSpace(f"cannot write the pod's files in {directory}: the disk is full", hint="make room on its file system") from None
 
 
 def _short_name(pod: Pod) -> str:

@@ -36,6 +36,11 @@ class Change:
     new: Object | None = None
     event: Event | None = None
 
+    @property
+    def makes_room(self) -> bool:
+        """An object goes or is on its way out: this is written even on a full disk. (What writes nothing needs no room.)"""
+        return self.event is None or self.new is None or self.new.metadata.deletion_timestamp is not None
+
 
 def created(new: Object, current: Object | None, stamp: Stamp) -> Change:
     if current is not None:

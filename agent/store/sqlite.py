@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from agent.errors import InternalError, NotFound, Unavailable
+from agent.errors import InternalError, NotFound, OutOfSpace, Unavailable
 from agent.metrics import STORE_COMMIT_SECONDS, STORE_COMMITS
 from agent.objects.encode import Record, encode, from_record
 from agent.objects.meta import Key, Object
@@ -29,6 +29,8 @@ from agent.store.database import Database, Row
 from agent.store.view import HISTORY, View, ViewWatch
 
 Plan = Callable[[Object | None, Stamp], Change]
+_FEW = 32
+"""Writes in one commit while the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,24 +151,43 @@ class SqliteStore:
             self._write(writes)
 
     def _write(self, writes: Sequence[_Write]) -> None:
-        batch = _Batch(self._view.resource_version)
+        batch = self._batch(writes)
         try:
-            for write in writes:
-                batch.answers.append((write, self._planned(write, batch)))
-            if batch.events:
-                with STORE_COMMIT_SECONDS.time():
-                    self._database.commit([*batch.rows.values()], batch.resource_version)
-                STORE_COMMITS.inc()
-                self._view.publish(batch.events, batch.resource_version)
+            self._commit(batch)
+        except OutOfSpace as error:
+            self._write_what_makes_room(batch, error)
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
-            for write in writes:
-                write.future.set_exception(error)
-            return
-        for write, answer in batch.answers:
-            if isinstance(answer, Change):
-                write.future.set_result(answer.result)
+            _fail(writes, error)
+        else:
+            _answer(batch)
+
+    def _write_what_makes_room(self, batch: _Batch, error: OutOfSpace) -> None:
+        """Deletions are planned and written once more, with the reserve; what needs room fails."""
+        refused = [write for write, answer in batch.answers if isinstance(answer, Change) and not answer.makes_room]
+        rest = [write for write, answer in batch.answers if not isinstance(answer, Change) or answer.makes_room]
+        _fail(refused, error)
+        for start in range(0, len(rest), _FEW):
+            part = rest[start : start + _FEW]
+            again = self._batch(part)
+            try:
+                self._commit(again, makes_room=True)
+            except Exception as second:  # noqa: BLE001
+                _fail(part, second)
             else:
-                write.future.set_exception(answer)
+                _answer(again)
+
+    def _batch(self, writes: Sequence[_Write]) -> _Batch:
+        batch = _Batch(self._view.resource_version)
+        for write in writes:
+            batch.answers.append((write, self._planned(write, batch)))
+        return batch
+
+    def _commit(self, batch: _Batch, *, makes_room: bool = False) -> None:
+        if batch.events:
+            with STORE_COMMIT_SECONDS.time():
+                self._database.commit([*batch.rows.values()], batch.resource_version, makes_room=makes_room)
+            STORE_COMMITS.inc()
+            self._view.publish(batch.events, batch.resource_version)
 
     def _planned(self, write: _Write, batch: _Batch) -> Change | Exception:
         """What becomes of one write; its failure is its own and leaves the batch as it was."""
@@ -189,3 +210,16 @@ class SqliteStore:
             return Row(key)
         metadata = value.metadata
         return Row(key, metadata.uid, int(metadata.resource_version), encode(value, self._unplaced.get(metadata.uid, {})))
+
+
+def _answer(batch: _Batch) -> None:
+    for write, answer in batch.answers:
+        if isinstance(answer, Change):
+            write.future.set_result(answer.result)
+        else:
+            write.future.set_exception(answer)
+
+
+def _fail(writes: Iterable[_Write], error: Exception) -> None:
+    for write in writes:
+        write.future.set_exception(error)

@@ -16,6 +16,7 @@ from agent.kernel import mount as mounts
 
 _GROUP = "machine"
 _LITTLE_BYTES, _TOO_LITTLE_BYTES = 1 << 30, 64 << 20
+_FULL_BYTES = 1 << 20
 _FEW_FILES = 1000
 
 
@@ -53,10 +54,14 @@ def disk(machine: Machine) -> Iterator[Finding]:
 
 
 def judge_disk(state: str, free_bytes: int, free_files: int | None) -> Iterator[Finding]:
-    cure = f"make room below {state}, or set stateDir to a larger disk"
+    cure = (
+        f"make room below {state}: delete files, or objects (podwright delete works on a full disk too); or set stateDir to a larger disk"
+    )
     amount = f"{free_bytes / (1 << 30):.1f} GiB free for {state}"
-    if free_bytes < _TOO_LITTLE_BYTES:
-        yield fail(f"{amount}: the agent cannot store what changes", cure)
+    if free_bytes < _FULL_BYTES:
+        yield fail(f"{state} is on a full disk: the agent serves what it has and deletes, but stores nothing new", cure)
+    elif free_bytes < _TOO_LITTLE_BYTES:
+        yield fail(f"{amount}: soon the agent can store nothing new", cure)
     elif free_bytes < _LITTLE_BYTES:
         yield warn(amount, cure)
     else:

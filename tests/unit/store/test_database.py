@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import AlreadyExists, InternalError, TemporaryError, Unsupported
+from agent.errors import AlreadyExists, InternalError, OutOfSpace, Unsupported
 from agent.objects.meta import Key
 from agent.store.database import Database, Row
 from agent.store.migrations import APPLICATION_ID, MIGRATIONS, Migration, migrate
@@ -27,7 +27,7 @@ def test_only_root_can_read_the_files(file: Path) -> None:
             files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
     finally:
         os.umask(before)
-    assert files == dict.fromkeys(("podwright.db", "podwright.db-wal", "podwright.db-shm", "podwright.db.lock"), 0o600)
+    assert files == dict.fromkeys((f"podwright.db{end}" for end in ("", "-wal", "-shm", ".lock", ".reserve")), 0o600)
 
 
 def test_a_file_that_others_could_read_is_closed_to_them(file: Path) -> None:
@@ -68,9 +68,9 @@ def test_a_full_disk_is_told_with_the_files_name_and_leaves_the_last_commit(file
     database.commit([row("a")], 1)
     (pages,) = database._connection.execute("PRAGMA page_count").fetchone()
     database._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(TemporaryError, match=r"cannot write to .*podwright.db: database or disk is full \[SQLITE_FULL\]") as failure:
+    with pytest.raises(OutOfSpace, match=r"cannot write to .*podwright.db: database or disk is full \[SQLITE_FULL\]") as failure:
         database.commit([row("b", b"x" * 100_000)], 2)
-    assert failure.value.hint == "free some space on its file system"
+    assert failure.value.hint == "make room on its file system: delete files there, or objects (podwright delete still works)"
     assert ([*database.rows()], database.resource_version()) == ([row("a")], 1)
     database._connection.execute("PRAGMA max_page_count = 100000")
     database.commit([row("b", b"x" * 100_000)], 2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,11 @@ from unittest.mock import patch
 
 import pytest
 
-from agent.errors import AlreadyExists, Conflict, NotFound, TemporaryError, Unavailable
+from agent.errors import AlreadyExists, Conflict, NotFound, OutOfSpace, TemporaryError, Unavailable
 from agent.objects.attachment import Attachment
 from agent.objects.meta import Object, ObjectMeta
 from agent.objects.opaque import Opaque
-from agent.store.database import Database
+from agent.store.database import Database, Row
 from agent.store.sqlite import SqliteStore
 from tests.unit.store.sample import labelled, namespace, pod, pod_key, without_finalizers
 
@@ -141,6 +142,30 @@ def test_a_commit_that_fails_changes_nothing_and_is_told_to_everyone(store: Sqli
     assert names([*store.list("Pod")[0]]) == ["default/a"]
     assert watch.pending() == []
     assert store.create(pod("b")).metadata.resource_version == "2"
+
+
+def test_on_a_full_disk_only_what_makes_room_is_written(file: Path) -> None:
+    commit = Database.commit
+
+    def commit_if_there_is_room(database: Database, rows: Sequence[Row], resource_version: int, *, makes_room: bool) -> None:
+        if not makes_room:
+            raise OutOfSpace("database or disk is full")
+        commit(database, rows, resource_version, makes_room=True)
+
+    with SqliteStore(file) as store:
+        store.create(pod("gone"))
+        ending, untouched = store.create(pod("ending", finalizers=("a",))), store.create(pod("untouched"))
+        with patch.object(Database, "commit", commit_if_there_is_room):
+            futures: list[Future[Any]] = [
+                store.create_soon(pod("new")),
+                store.delete_soon(pod_key("gone")),
+                store.update_soon(labelled(untouched, a="b")),
+                store.delete_soon(ending.key),
+                store.create_soon(pod("untouched")),
+            ]
+            assert [type(future.exception(5)) for future in futures] == [OutOfSpace, type(None), OutOfSpace, type(None), AlreadyExists]
+            store.update(without_finalizers(futures[3].result()))
+        assert names([*store.list("Pod")[0]]) == ["default/untouched"]
 
 
 def test_a_closed_store_takes_no_writes_and_closing_twice_is_fine(store: SqliteStore) -> None:
