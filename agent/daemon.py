@@ -39,6 +39,7 @@ from agent.network import facts, foreign_accept, forwarding, node, uplink
 from agent.network.firewall.tables import pod_device
 from agent.network.follow import LinkFollower
 from agent.network.guard import TableGuard
+from agent.network.keep import Keeper
 from agent.network.manager import NetworkManager
 from agent.network.node import NodeNetwork
 from agent.network.tables import Tables
@@ -86,9 +87,9 @@ def start(config: Config, stack: ExitStack) -> None:
         guard.start()
     stack.callback(node.follower.stop)
     node.follower.start(node.host, node.interfaces, node.tables)
-    keeper = foreign_accept.Keeper(config.network.firewall, pod_device(node.network))
-    stack.callback(keeper.stop)
-    keeper.start()
+    accept = foreign_accept.Keeper(config.network.firewall, pod_device(node.network))
+    stack.callback(accept.stop)
+    accept.start()
 
     sampler = Sampler(node.sandboxes.usage_of_all)
     stack.callback(sampler.stop)
@@ -96,9 +97,13 @@ def start(config: Config, stack: ExitStack) -> None:
     runtime = RuntimeInterfaces(node.interfaces, is_ours=node.sandboxes.is_ours)
     cni = CniService(runtime, before_attach=lambda: spool.drain_waiting(config.spool_dir, cni.handle))
     backend = AgentBackend(config, store=node.store, network=node.interfaces, sandboxes=node.sandboxes, cni=cni, sampler=sampler)
-    pods = Runner(node.store, [PodController(node.sandboxes)], threads=_POD_THREADS)
+    controller = PodController(node.sandboxes)
+    pods = Runner(node.store, [controller], threads=_POD_THREADS)
     stack.callback(pods.stop)
     pods.start()
+    keeper = Keeper(node.settings, Path(config.run_dir), gone=lambda pod: pods.look_at(controller, pod))
+    stack.callback(keeper.stop)
+    keeper.start(node.host, node.interfaces, node.tables)
     stack.callback(controllers.start(node.store, config.node_name, config.controllers, admit=backend.admit, storage=node.storage).stop)
     server = Server(backend, socket_path=config.socket_path, group=config.group)
     stack.callback(server.stop)

@@ -91,6 +91,10 @@ class Runner:
         for thread in self._threads:
             thread.join()
 
+    def look_at(self, controller: Controller, key: Key) -> None:
+        """Something else than the store says that there may be something to do."""
+        self._queue.add(_Work(controller, key))
+
     def _listen(self) -> None:
         while True:
             watch = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.kernel import netlink
 from agent.kernel.netlink import NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NetlinkSocket, Request, nested
@@ -23,6 +23,11 @@ RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNL
 FIRST_CHOSEN_INDEX, LAST_CHOSEN_INDEX = 0x100000, 0x3FFFFFFE
 """Indexes for our links: far above what the kernel counts up to, so that they are free and known as ours."""
 CHOSEN_INDEX_BITS = 0x3FF00000
+
+
+def is_chosen(index: int) -> bool:
+    return index & CHOSEN_INDEX_BITS != 0
+
 
 IFF_UP = 0x1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 1, 3, 4, 10, 18, 20, 26
@@ -40,20 +45,22 @@ _IFINFO = struct.Struct("=BxHiII")
 _DEVCONF = {"forwarding": 1, "accept_redirects": 4, "send_redirects": 6, "arp_ignore": 19, "arp_notify": 22, "route_localnet": 26}
 """include/uapi/linux/ip.h IPV4_DEVCONF_*: the per-device IPv4 settings we write."""
 
-_PORT = nested(
-    _IFLA_INFO_SLAVE_DATA,
-    netlink.u8(_BRPORT_HAIRPIN, 1),
-    *(netlink.u8(kind, 0) for kind in (_BRPORT_LEARNING, _BRPORT_UNICAST_FLOOD, _BRPORT_MCAST_FLOOD, _BRPORT_BCAST_FLOOD)),
-)
+_PORT = {_BRPORT_HAIRPIN: 1, _BRPORT_LEARNING: 0, _BRPORT_UNICAST_FLOOD: 0, _BRPORT_MCAST_FLOOD: 0, _BRPORT_BCAST_FLOOD: 0}
+PORT_SETTINGS = b"".join(netlink.u8(kind, value) for kind, value in _PORT.items())
+"""What `configure` asks of a bridge's port, as the kernel writes and lists it."""
 
-_READ = frozenset({_IFLA_IFNAME, _IFLA_ADDRESS, _IFLA_MTU, _IFLA_MASTER, _IFLA_IFALIAS, _IFLA_LINK, _IFLA_LINKINFO})
+_READ = frozenset({_IFLA_IFNAME, _IFLA_ADDRESS, _IFLA_MTU, _IFLA_MASTER, _IFLA_IFALIAS, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_AF_SPEC})
 _NO_COUNTERS = netlink.u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
 _GONE = frozenset({errno.ENODEV})
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link as the kernel lists it. `kind` is "" for hardware; `peer_index` the other end (IFLA_LINK), if any."""
+    """A link as the kernel lists it. `kind` is "" for hardware; `peer_index` the other end (IFLA_LINK), if any.
+
+    `port` and `families` are the kernel's words for a bridge port's and the address families' settings: there are
+    about a hundred of them, which few readers want.
+    """
 
     index: int
     name: str
@@ -64,6 +71,20 @@ class Link:
     is_up: bool
     alias: str
     peer_index: int
+    port: bytes = field(default=b"", repr=False)
+    families: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_closed_port(self) -> bool:
+        """As `configure` makes ports."""
+        settings = netlink.some_attributes(self.port, frozenset(_PORT))
+        return {kind: value[0] for kind, value in settings.items()} == _PORT
+
+    def has_ipv4(self, wanted: Mapping[str, int]) -> bool:
+        """Are these per-device settings as wanted? The kernel lists them all in one array, by number."""
+        listed = netlink.attribute_map(netlink.attribute_map(self.families).get(_AF_INET, b"")).get(_IFLA_INET_CONF, b"")
+        values = memoryview(listed).cast("I") if listed else ()
+        return all(_DEVCONF[name] <= len(values) and values[_DEVCONF[name] - 1] == value for name, value in wanted.items())
 
 
 def _header(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
@@ -137,7 +158,7 @@ def configure(
     if spec:
         parts.append(nested(_IFLA_AF_SPEC, *spec))
     if is_port:
-        parts.append(nested(_IFLA_LINKINFO, netlink.text(_IFLA_INFO_SLAVE_KIND, "bridge"), _PORT))
+        parts.append(nested(_IFLA_LINKINFO, netlink.text(_IFLA_INFO_SLAVE_KIND, "bridge"), nested(_IFLA_INFO_SLAVE_DATA, PORT_SETTINGS)))
         shown.append("type bridge_slave hairpin on learning off flood off mcast_flood off bcast_flood off")
     return Request(RTM_NEWLINK, 0, _header(index) + b"".join(parts), " ".join(shown))
 
@@ -201,6 +222,8 @@ def parse(payload: bytes) -> Link:
         is_up=bool(flags & IFF_UP),
         alias=_text(found.get(_IFLA_IFALIAS, b"")),
         peer_index=_number(found.get(_IFLA_LINK, b"")),
+        port=info.get(_IFLA_INFO_SLAVE_DATA, b"") if info.get(_IFLA_INFO_SLAVE_KIND) == b"bridge\0" else b"",
+        families=found.get(_IFLA_AF_SPEC, b""),
     )
 
 

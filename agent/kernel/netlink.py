@@ -316,6 +316,23 @@ class NetlinkListener:
         """A request through the subscribed socket; its answer is delivered like the announcements."""
         self._socket.send(message)
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def read_waiting(self) -> tuple[Reply, ...] | None:
+        """What has come so far, without waiting; None if some was lost. Not beside run()."""
+        found: list[Reply] = []
+        is_whole = True
+        while True:
+            try:
+                found += messages(self._socket.recv(1 << 18, socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                return tuple(found) if is_whole else None
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                is_whole = False
+
     def run(self, handle: Callable[[Reply], None], lost: Callable[[], None]) -> None:
         """Deliver until close(); meant for a thread of its own."""
         while True:

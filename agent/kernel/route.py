@@ -55,6 +55,10 @@ class Route:
     kind: int
     source: IPAddress | None = None
 
+    @property
+    def is_unreachable(self) -> bool:
+        return self.kind == _RTN_UNREACHABLE
+
 
 def add_address(index: int, address: IPAddress, prefix_length: int) -> Request:
     """Without duplicate address detection: addresses are ours to give, nobody has to wait for one."""

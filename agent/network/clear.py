@@ -11,10 +11,8 @@ from agent.kernel import route
 from agent.kernel.host import Host
 from agent.kernel.link import Link
 from agent.network import datapath
-from agent.network.node import GATEWAY_MAC, NodeNetwork
+from agent.network.node import GATEWAY_MAC, LOOPBACK, NodeNetwork
 from agent.network.tables import Tables
-
-_LOOPBACK = 1
 
 
 def clear(network: NodeNetwork, host: Host, tables: Tables) -> None:
@@ -34,10 +32,10 @@ def _clear_routes(network: NodeNetwork, host: Host) -> None:
     """What does not go with a link: routes to nowhere, and the gateways that routed mode keeps on lo."""
     routes = [found for found in host.list_routes() if found.protocol == route.RTPROT_PODWRIGHT]
     gateways = {gateway for gateway, _ in network.gateways}
-    addresses = [found for found in host.list_addresses() if found.index == _LOOPBACK and found.address in gateways]
+    addresses = [found for found in host.list_addresses() if found.index == LOOPBACK and found.address in gateways]
     host.apply(
         [
             *(route.remove_route(found) for found in routes),
-            *(route.remove_address(_LOOPBACK, found.address, found.prefix_length) for found in addresses),
+            *(route.remove_address(LOOPBACK, found.address, found.prefix_length) for found in addresses),
         ]
     )

@@ -24,13 +24,12 @@ from agent.kernel.link import Link
 from agent.kernel.netlink import Request
 from agent.kernel.sysctl import Sysctl
 from agent.network import bandwidth
-from agent.network.node import GATEWAY_MAC, POD_LINK_PREFIX, SHAPER_LINK_PREFIX, NodeNetwork
+from agent.network.node import GATEWAY_MAC, LOOPBACK, POD_LINK_PREFIX, SHAPER_LINK_PREFIX, NodeNetwork
 from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.meta import IPAddress, IPNetwork
 
 BRIDGE_ALIAS = "podwright bridge"
 _DEFAULT = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
-_LOOPBACK = 1
 _UNREACHABLE_METRIC = 4_000_000_000
 _POD_IPV4 = {"accept_redirects": 0}
 _HOST_IPV4 = {"send_redirects": 0, "accept_redirects": 0, "route_localnet": 1}
@@ -145,8 +144,31 @@ def repair(node: NodeNetwork, attachment: Attachment, bridge_index: int = 0) -> 
     """The node's side of a host veth that stands but was taken down, or off the bridge. Everything here is idempotent."""
     index = attachment.host_ifindex
     is_port = node.mode is Mode.BRIDGE
-    port = (link.set_master(index, bridge_index), link.configure(index, link_local=False, is_port=True)) if is_port else ()
-    return (*port, link.set_up(index), *reach(node, attachment, bridge_index))
+    return (
+        *((link.set_master(index, bridge_index),) if is_port else ()),
+        link.configure(index, alias=alias(attachment), ipv4=_kept_ipv4(node), link_local=False, is_port=is_port),
+        link.set_mac(index, host_mac(node, attachment.attachment_key)),
+        link.set_mtu(index, attachment.mtu),
+        link.set_up(index),
+        *reach(node, attachment, bridge_index),
+    )
+
+
+def is_as_made(node: NodeNetwork, attachment: Attachment, found: Link, bridge_index: int = 0) -> bool:
+    """Is the host veth that stands what `attach` made of it?"""
+    has = (found.master, found.is_up, found.mtu, found.mac, found.alias)
+    wants = (bridge_index, True, attachment.mtu, host_mac(node, attachment.attachment_key), alias(attachment))
+    return has == wants and found.has_ipv4(_kept_ipv4(node)) and (found.is_closed_port or node.mode is Mode.ROUTED)
+
+
+def is_bridge_as_made(node: NodeNetwork, found: Link) -> bool:
+    has = (found.name, found.kind, found.is_up, found.mtu, found.mac, found.alias)
+    return has == (node.bridge, "bridge", True, node.mtu, GATEWAY_MAC, BRIDGE_ALIAS) and found.has_ipv4(_kept_ipv4(node))
+
+
+def _kept_ipv4(node: NodeNetwork) -> dict[str, int]:
+    """A device is born as its node forwards; later, one may be told otherwise."""
+    return {**_HOST_IPV4, "forwarding": 1} if 4 in node.families else _HOST_IPV4
 
 
 def reach(node: NodeNetwork, attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]:
@@ -179,11 +201,6 @@ def detach(attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]
     return (*routes, *(neigh.remove_neighbour(bridge_index, address) for address in attachment.addresses))
 
 
-def node_settings(node: NodeNetwork) -> tuple[Sysctl, ...]:
-    """Forwarding is set by the caller, which must first look whether it was on."""
-    return (Sysctl("net/ipv4/conf/all/send_redirects", "0"),) if 4 in node.families else ()
-
-
 def bridge_links(node: NodeNetwork) -> tuple[Request, ...]:
     return (link.create_bridge(node.bridge, mac=GATEWAY_MAC, mtu=node.mtu),)
 
@@ -201,7 +218,7 @@ def bridge_addresses(node: NodeNetwork, index: int, mac: str = GATEWAY_MAC) -> t
 
 
 def routed_requests(node: NodeNetwork) -> tuple[Request, ...]:
-    return _gateways_on(_LOOPBACK, node)
+    return _gateways_on(LOOPBACK, node)
 
 
 def _gateways_on(index: int, node: NodeNetwork) -> tuple[Request, ...]:

@@ -1,4 +1,4 @@
-"""Turning the node into a router, and back.
+"""Turning the node into a router that sends no redirects, and back.
 
 What was off before is written down in the run directory first (it lives as long as the settings do: until
 reboot), so that `down` can restore it and a restarted agent still knows that it was us who turned it on.
@@ -23,16 +23,25 @@ _RECORD = "settings-before.json"
 
 def prepare(run_dir: Path, families: Sequence[int], uplinks: Sequence[str]) -> tuple[Sysctl, ...]:
     """The settings that make the node a router for the families, in their order, and what they were on record."""
-    before = load(run_dir)
     wanted = [Sysctl(_FORWARDING[family], "1") for family in families]
+    if 4 in families:
+        wanted.insert(0, Sysctl("net/ipv4/conf/all/send_redirects", "0"))
     if 6 in families:
+        known = load(run_dir)
         keep = (f"net/ipv6/conf/{name}/accept_ra" for name in uplinks)
-        wanted = [Sysctl(name, "2") for name in keep if sysctl.read(name) == "1"] + wanted
-    changes = {setting.name: value for setting in wanted if (value := sysctl.read(setting.name)) not in (setting.value, None)}
-    if changes:
-        before = {**changes, **before}
-        _save(run_dir, before)
+        wanted = [Sysctl(name, "2") for name in keep if name in known or sysctl.read(name) == "1"] + wanted
+    note(run_dir, wanted)
     return tuple(wanted)
+
+
+def note(run_dir: Path, wanted: Sequence[Sysctl]) -> tuple[Sysctl, ...]:
+    """Those that are not as wanted, after it was written down what they are. The oldest record of a setting stays."""
+    found = [(setting, sysctl.read(setting.name)) for setting in wanted]
+    changes = {setting: value for setting, value in found if value is not None and value != setting.value}
+    before = load(run_dir)
+    if any(setting.name not in before for setting in changes):
+        _save(run_dir, {**{setting.name: value for setting, value in changes.items()}, **before})
+    return tuple(changes)
 
 
 def turned_on(run_dir: Path, families: Sequence[int]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import dataclasses
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -26,6 +26,7 @@ from agent.config import Mode
 from agent.errors import AlreadyExists, InvalidObject, KernelError, NotFound, PodwrightError
 from agent.kernel import conntrack, link, netns
 from agent.kernel.host import Host
+from agent.kernel.netlink import Request
 from agent.network import alter, bandwidth, datapath, hostports, inspect, node, reconcile, repair
 from agent.network.address_range import RangeUsage
 from agent.network.leases import Leases
@@ -74,7 +75,6 @@ class NetworkManager:
         return lost
 
     def _ensure_node(self) -> None:
-        self._host.ensure_settings(datapath.node_settings(self.network))
         if self.network.mode is Mode.ROUTED:
             self._host.apply(datapath.routed_requests(self.network))
             return
@@ -84,6 +84,28 @@ class NetworkManager:
             raise AlreadyExists(f"link {self.network.bridge} exists and is no bridge", hint="choose another name with network.bridge")
         self._bridge_index = bridge.index
         self._host.apply(datapath.bridge_addresses(self.network, bridge.index, bridge.mac))
+
+    def keep(self) -> tuple[Attachment, ...]:
+        """Put back what others took from the node's side. Returns those whose host veth itself is gone: their pods' end
+        went with it. The attachments come before the look: what came or changed since must not be taken for missing."""
+        settled = self._leases.settled()
+        seen = repair.look(self._host)
+        if not repair.is_node_whole(self.network, seen, self._bridge_index):
+            logger.warning("the node's side of the pod network was changed, putting it right")
+            self._ensure_node()
+            seen = repair.look(self._host)
+        gone = repair.without_link(settled, seen.links)
+        there = {each.attachment_key: each for each in settled if each not in gone}
+        missing = repair.plan_each(self.network, tuple(there.values()), seen, self._bridge_index)
+        teardown.run_all([partial(self._put_back, there[key], requests) for key, requests in missing.items()])
+        return gone
+
+    def _put_back(self, attachment: Attachment, requests: Sequence[Request]) -> None:
+        with self._leases.exclusive(attachment.attachment_key):
+            if self._leases.get(attachment.attachment_key) is not attachment or not self._host.has_link(attachment.host_ifindex):
+                return
+            logger.warning("putting back what {} lost: {}", hostports.describe(attachment), "; ".join(map(str, requests)))
+            self._host.apply(requests)
 
     # -- attach -----------------------------------------------------------------------------------------------
 
@@ -256,6 +278,11 @@ class NetworkManager:
             self._leases.update(new)
 
     # -- questions --------------------------------------------------------------------------------------------
+
+    @property
+    def bridge_index(self) -> int:
+        """0 in routed mode."""
+        return self._bridge_index
 
     def get(self, key: AttachmentKey) -> Attachment | None:
         return self._leases.get(key)

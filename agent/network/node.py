@@ -25,6 +25,9 @@ GATEWAY_MAC = "ee:ee:ee:ee:ee:ee"
 """Of the bridge, and of every host veth in routed mode (each is alone on its link). Pods hold it for as long as they
 live, so it must not depend on anything that a configuration can change."""
 
+LOOPBACK = 1
+"""The index of lo, in every namespace."""
+
 MARK_SPOOF_CHECKED = 0x80
 MARK_DNAT_BRIDGED = 0x40
 

@@ -84,6 +84,15 @@ class Tables:
             self._commit(nft.put(*(after - before)) + nft.destroy(*(before - after)))
             self._foreign = foreign
 
+    def forward_only_ours(self, families: tuple[int, ...]) -> None:
+        """From now on the agent is the one who has the node forward these families."""
+        with self._lock:
+            if families == self._network.drop_foreign_forward:
+                return
+            self._network = dataclasses.replace(self._network, drop_foreign_forward=families)
+            self._skeleton = firewall.skeleton(self._network)
+            self._ensure(self.names)
+
     def repair(self, distrusted: Collection[Table]) -> Batch:
         """Compare everything with what is wanted, and replace the tables in which rules may differ."""
         with self._lock:

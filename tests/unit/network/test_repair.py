@@ -1,17 +1,25 @@
 """What a start requests so that the node finds its pods: nothing where all is well, and only what is missing elsewhere."""
 
+import struct
+from dataclasses import replace
+
+import pytest
 from msgspec.structs import replace as changed
 
 from agent.config import Mode
+from agent.kernel import link, netlink
 from agent.kernel.link import Link
 from agent.kernel.neigh import Forwarding, Neighbour
-from agent.kernel.route import RTPROT_PODWRIGHT, Route
+from agent.kernel.route import RTPROT_PODWRIGHT, Address, Route
 from agent.network import datapath, repair
+from agent.network.node import GATEWAY_MAC
 from agent.network.repair import Seen
 
 from .conftest import attachment, node
 
-BRIDGE = 7
+BRIDGE, UNREACHABLE = 7, 7
+IPV4_SETTINGS = {"forwarding": 1, "send_redirects": 6, "route_localnet": 26}
+"""include/uapi/linux/ip.h"""
 
 
 def seen(*attachments, mode, **differences) -> Seen:
@@ -39,8 +47,16 @@ def seen(*attachments, mode, **differences) -> Seen:
     return Seen(**{**whole, **differences})
 
 
-def link_of(made, *, master, is_up=True) -> Link:
-    return Link(made.host_ifindex, made.host_ifname, "veth", "", 1500, master, is_up, datapath.alias(made), made.host_ifindex + 1)
+def link_of(made, *, master, is_up=True, port=link.PORT_SETTINGS, **settings) -> Link:
+    """As the datapath makes it; `settings`: IPv4 settings of the device that are otherwise."""
+    mode = Mode.BRIDGE if master else Mode.ROUTED
+    values = [0] * 33
+    for name, value in {"forwarding": 1, "route_localnet": 1, **settings}.items():
+        values[IPV4_SETTINGS[name] - 1] = value
+    families = netlink.nested(2, netlink.attr(1, struct.pack("=33I", *values)))
+    mac = datapath.host_mac(node(mode), made.attachment_key)
+    index = made.host_ifindex
+    return Link(index, made.host_ifname, "veth", mac, 1500, master, is_up, datapath.alias(made), index + 1, port, families)
 
 
 def requests(mode, kernel, *attachments) -> list[str]:
@@ -96,3 +112,38 @@ def test_a_neighbour_with_another_mac_is_replaced():
     other = seen(changed(made, mac="0a:58:00:00:00:01"), mode=Mode.BRIDGE)
     lines = requests(Mode.BRIDGE, other, made)
     assert f"ip neighbour replace 10.73.0.5 lladdr {made.mac} dev index {BRIDGE} nud permanent" in lines
+
+
+def test_a_port_that_learns_or_floods_is_made_a_closed_one_again():
+    made = attachment("10.73.0.5")
+    open_port = link_of(made, master=BRIDGE, port=link.PORT_SETTINGS[:-8] + netlink.u8(30, 1))
+    lines = requests(Mode.BRIDGE, seen(made, mode=Mode.BRIDGE, links=[open_port]), made)
+    assert any("bcast_flood off" in line for line in lines)
+
+
+@pytest.mark.parametrize("setting", [{"forwarding": 0}, {"route_localnet": 0}, {"send_redirects": 1}])
+def test_a_device_with_other_settings_is_configured_again(mode, setting):
+    made = attachment("10.73.0.5")
+    found = link_of(made, master=BRIDGE if mode is Mode.BRIDGE else 0, **setting)
+    lines = requests(mode, seen(made, mode=mode, links=[found]), made)
+    assert any("ipv4.route_localnet=1" in line and "ipv4.forwarding=1" in line for line in lines)
+
+
+def test_the_nodes_side_is_whole_only_with_every_gateway_and_an_answer_for_every_range(mode):
+    home = BRIDGE if mode is Mode.BRIDGE else 1
+    gateways = [Address(gateway, gateway.max_prefixlen, home, 0) for gateway, _ in node(mode).gateways]
+    answers = [Route(cidr, 1, None, 1, 254, RTPROT_PODWRIGHT, UNREACHABLE) for cidr in node(mode).pod_cidrs]
+    like_port = link_of(attachment("10.73.0.5"), master=1)
+    bridge = replace(like_port, index=BRIDGE, name="pw0", kind="bridge", mac=GATEWAY_MAC, alias=datapath.BRIDGE_ALIAS)
+    index = BRIDGE if mode is Mode.BRIDGE else 0
+    assert repair.is_node_whole(node(mode), Seen([bridge], (), (), answers, gateways), index)
+    assert not repair.is_node_whole(node(mode), Seen([bridge], (), (), answers[1:], gateways), index)
+    assert not repair.is_node_whole(node(mode), Seen([bridge], (), (), answers, gateways[1:]), index)
+
+
+@pytest.mark.parametrize("difference", [{"is_up": False}, {"mtu": 1400}, {"mac": "0a:00:00:00:00:01"}, {"alias": ""}, {"kind": "dummy"}])
+def test_a_bridge_that_differs_is_not_as_made(difference):
+    like_port = link_of(attachment("10.73.0.5"), master=1)
+    bridge = replace(like_port, index=BRIDGE, name="pw0", kind="bridge", mac=GATEWAY_MAC, alias=datapath.BRIDGE_ALIAS)
+    assert datapath.is_bridge_as_made(node(Mode.BRIDGE), bridge)
+    assert not datapath.is_bridge_as_made(node(Mode.BRIDGE), replace(bridge, **difference))
