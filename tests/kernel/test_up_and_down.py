@@ -29,7 +29,8 @@ def shown() -> Iterator[str]:
     try:
         yield run("scripts/up")
     finally:
-        run("scripts/down", "--purge", "--yes")
+        for _ in ("what is there", "nothing"):
+            run("scripts/down", "--purge", "--yes")
     assert {path: Path(path).read_text() for path in settings} == settings
 
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = [ROOT / name for name in ("agent", "cni", "csi")]
 SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file() and path.read_bytes().startswith(b"#!/usr/bin/python3"))
-PYTHON = [ROOT / "scripts/bench.d", ROOT / "tests", *PACKAGES, *SCRIPTS]
+PYTHON = [ROOT / "scripts/bench.d", ROOT / "scripts/vm.d", ROOT / "tests", *PACKAGES, *SCRIPTS]
 
 FILE_LINES, FUNCTION_LINES, THEORY_LINES = 400, 60, 15
 EMPTY_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|misc|stuff)(_|$)")
@@ -37,7 +37,13 @@ def test_ruff(command: tuple[str, ...]) -> None:
 @pytest.mark.spawns
 @pytest.mark.parametrize(
     "what",
-    [("-p", "agent", "-p", "cni", "-p", "csi"), ("-m", "tests.conftest"), ("scripts/bench.d",), *((str(script),) for script in SCRIPTS)],
+    [
+        ("-p", "agent", "-p", "cni", "-p", "csi"),
+        ("-m", "tests.conftest"),
+        ("scripts/bench.d",),
+        ("-p", "disposable"),
+        *((str(script),) for script in SCRIPTS),
+    ],
     ids=lambda what: Path(what[1] if what[0] == "-p" else what[-1]).name,
 )
 def test_types_are_strict(what: tuple[str, ...]) -> None:

@@ -41,40 +41,40 @@ class Segment(NamedTuple):
         return ["-netdev", wire, "-device", f"virtio-net-pci,netdev=segment,mac={mac},addr=0x11"]
 
 
-def command_line(
-    image: Image, *, accelerator: Sequence[str], memory: int, ssh_port: int, disks: Sequence[str], console: Path, segment: Sequence[str] = ()
-) -> list[str]:
-    drives = [word for disk in disks for word in ("-drive", f"file={disk},format=raw,if=virtio,readonly=on")]
+class Guest(NamedTuple):
+    """What differs between guests. Disks come after the system's, in order: vdb, vdc."""
+
+    number: int
+    memory_mb: int
+    ssh_port: int
+    console: Path
+    disks: tuple[str, ...]
+    segment: Segment | None = None
+
+
+def command_line(image: Image, guest: Guest, accelerator: Sequence[str]) -> list[str]:
+    kernel = "root=/dev/vda rw console=ttyS0 net.ifnames=0 panic=-1 loglevel=4"
+    system = f"file={image.disk},format=raw,if=virtio,snapshot=on,cache=unsafe,discard=unmap"
+    drives = [system, *(f"file={disk},format=raw,if=virtio,readonly=on" for disk in guest.disks)]
+    user = f"user,id=user,restrict=on,hostfwd=tcp:127.0.0.1:{guest.ssh_port}-:22"
     return [
-        *DIE_WITH_US,
-        QEMU,
-        *accelerator,
-        "-smp",
-        "2",
-        "-m",
-        str(memory),
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-serial",
-        f"file:{console}",
-        "-kernel",
-        str(image.kernel),
-        "-initrd",
-        str(image.initrd),
-        "-append",
-        "root=/dev/vda rw console=ttyS0 net.ifnames=0 panic=-1 loglevel=4 systemd.show_status=1",
-        "-drive",
-        f"file={image.disk},format=raw,if=virtio,snapshot=on,cache=unsafe,discard=unmap",
-        *drives,
-        "-netdev",
-        f"user,id=user,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22",
-        "-device",
-        "virtio-net-pci,netdev=user,addr=0x10",
-        "-device",
-        "virtio-rng-pci",
-        *segment,
+        *(*DIE_WITH_US, QEMU, *accelerator),
+        *(
+            "-smp",
+            "2",
+            "-m",
+            str(guest.memory_mb),
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-serial",
+            f"file:{guest.console}",
+        ),
+        *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", kernel),
+        *(word for drive in drives for word in ("-drive", drive)),
+        *("-netdev", user, "-device", "virtio-net-pci,netdev=user,addr=0x10", "-device", "virtio-rng-pci"),
+        *(guest.segment.arguments(guest.number) if guest.segment else ()),
     ]
 
 
@@ -98,7 +98,10 @@ def accelerator(image: Image) -> tuple[str, ...]:
 def kernel_prints(image: Image) -> bool:
     command = [*DIE_WITH_US, QEMU, *KVM, "-m", "256", "-nodefaults", "-display", "none", "-serial", "stdio", "-kernel", str(image.kernel)]
     process = subprocess.Popen(
-        [*command, "-append", "console=ttyS0 earlyprintk=ttyS0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [*command, "-append", "console=ttyS0 earlyprintk=ttyS0"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     try:
         assert process.stdout is not None
@@ -113,9 +116,12 @@ def kernel_prints(image: Image) -> bool:
         process.wait()
 
 
-def require(memory: int, nodes: int) -> None:
+def require_qemu() -> None:
     if shutil.which(QEMU) is None:
         raise Unable(f"needs {QEMU}: sudo apt-get install qemu-system-x86")
+
+
+def require_memory(memory: int, nodes: int) -> None:
     lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     free = int(lines["MemAvailable"].split()[0]) >> 10
     if free < (needed := nodes * (memory + 150)):

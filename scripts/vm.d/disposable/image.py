@@ -88,7 +88,7 @@ def install(root: Path, kernel: str) -> None:
 def fetch_archive(root: Path) -> None:
     """Whatever a guest without them would have to download for these packages, as a flat archive with its index."""
     downloads, archives = cache() / "downloads", root / "var/cache/apt/archives"
-    packages = [*recipe.wanted_packages(), *recipe.COMPANIONS]
+    packages = recipe.archived_packages()
     options = ("-qq", "install", "-y", "--download-only", "--no-install-recommends")
     plan = chroot(root, "apt-get", "-qq", "install", "-y", "--print-uris", "--no-install-recommends", *packages)
     names = [line.split()[1] for line in plan.splitlines() if line.startswith("'")]
@@ -122,8 +122,8 @@ def index_entry(package: Path) -> str:
 
 def finish(root: Path, directory: Path) -> None:
     """Settings, keys and the kernel: what makes the directory a guest of ours."""
-    for path in (root / "etc/apt/sources.list.d").glob("*"):
-        path.unlink()
+    for old in [*(root / "etc/apt/sources.list.d").glob("*"), *(root / "etc/ssh").glob("ssh_host_*")]:
+        old.unlink()
     shutil.rmtree(root / "var/lib/apt/lists")
     shutil.rmtree(root / "var/cache/apt")
     for name in ("etc/resolv.conf", "etc/machine-id"):
@@ -135,8 +135,6 @@ def finish(root: Path, directory: Path) -> None:
         (root / directory_name.lstrip("/")).mkdir(parents=True, exist_ok=True, mode=0o700)
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "guest", "-f", str(directory / "identity"))
     shutil.copy(directory / "identity.pub", root / "root/.ssh/authorized_keys")
-    for old in (root / "etc/ssh").glob("ssh_host_*"):
-        old.unlink()
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "guest", "-f", str(root / "etc/ssh/ssh_host_ed25519_key"))
     public = (root / "etc/ssh/ssh_host_ed25519_key.pub").read_text(encoding="ascii")
     (directory / "known_hosts").write_text(f"guest {public}", encoding="ascii")
@@ -168,7 +166,7 @@ def chroot(root: Path, *command: str) -> str:
     """With /proc and /dev, in a mount namespace that goes with it; services stay unstarted."""
     script = (
         'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount -t tmpfs run "$0/run" '
-        "&& mount --bind /etc/resolv.conf \"$0/etc/resolv.conf\" && printf 'exit 101' > \"$0/run/policy\" && chmod +x \"$0/run/policy\" "
+        '&& mount --bind /etc/resolv.conf "$0/etc/resolv.conf" && printf \'exit 101\' > "$0/run/policy" && chmod +x "$0/run/policy" '
         '&& exec chroot "$0" "$@"'
     )
     environment = {"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -177,7 +175,9 @@ def chroot(root: Path, *command: str) -> str:
 
 def run(*command: str, environment: dict[str, str] | None = None) -> str:
     started = ["setpriv", "--pdeathsig", "KILL", *command]  # whoever ends us ends the build
-    result = subprocess.run(started, env=os.environ | (environment or {}), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        started, env=os.environ | (environment or {}), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if result.returncode != 0:
         raise Unable(f"`{' '.join(command)[:200]}` failed:\n{(result.stderr or result.stdout).strip()[-2000:]}")
     return result.stdout

@@ -99,7 +99,8 @@ def says_hello(port: int) -> bool:
 
 @contextmanager
 def booted(nodes: int = 1, *, kernel: str = "cloud-amd64", memory: int = 2048, fresh: bool = False) -> Iterator[list[Machine]]:
-    hypervisor.require(memory, nodes)
+    hypervisor.require_qemu()
+    hypervisor.require_memory(memory, nodes)
     system, python = image(kernel, fresh=fresh), carried.python_disk()
     require_space(Path("/var/tmp"), 1000 * nodes)  # QEMU's copies on write
     acceleration = hypervisor.accelerator(system)
@@ -112,15 +113,9 @@ def booted(nodes: int = 1, *, kernel: str = "cloud-amd64", memory: int = 2048, f
         machines = []
         for number in range(1, nodes + 1):
             port, console = free_port(socket.SOCK_STREAM), new_console(number)
-            command = hypervisor.command_line(
-                system,
-                accelerator=acceleration,
-                memory=memory,
-                ssh_port=port,
-                disks=[str(python), f"/proc/self/fd/{clone}"],
-                console=console,
-                segment=segment.arguments(number) if segment else (),
-            )
+            disks = (str(python), f"/proc/self/fd/{clone}")
+            guest = hypervisor.Guest(number, memory, port, console, disks, segment)
+            command = hypervisor.command_line(system, guest, acceleration)
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(clone,), env={**os.environ, "TMPDIR": "/var/tmp"})
             stack.callback(end, process)
             machines.append(Machine(number, system, port, console, fresh, process))

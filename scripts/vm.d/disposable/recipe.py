@@ -45,7 +45,14 @@ EARLY_FILES = {
     "/usr/share/initramfs-tools/modules.d/guest": "virtio_pci\nvirtio_blk\next4\n",
 }
 # work of the first minutes that nobody waits for
-MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer", "systemd-timesyncd.service")
+MASKED = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "fstrim.timer",
+    "systemd-timesyncd.service",
+)
 ENABLED = ("systemd-networkd.service",)
 
 
@@ -54,16 +61,35 @@ def kernel_package(kernel: str) -> str:
     return "linux-image-cloud-amd64/bookworm-backports" if kernel == "backports" else f"linux-image-{kernel}"
 
 
-def wanted_packages() -> list[str]:
-    """What scripts/up and scripts/test would ask apt for."""
+def wanted_packages(how: str = "ensure") -> list[str]:
+    """What scripts/up and scripts/test ask apt for: what they `ensure`, or what they `offer`."""
     found: set[str] = set()
     for script in ("scripts/install.sh", "scripts/test", "scripts/up"):
         text = (ROOT / script).read_text(encoding="utf-8").replace("\\\n", " ")
-        for line in re.findall(r"^\s*ensure_packages (.*)$", text, re.MULTILINE):
+        for line in re.findall(rf"^\s*{how}_packages (.*)$", text, re.MULTILINE):
             found.update(re.findall(r"[\w./+-]+=([a-z0-9][a-z0-9.+-]+)", line))
     return sorted(found)
 
 
+def archived_packages() -> list[str]:
+    return sorted({*wanted_packages(), *wanted_packages("offer"), *COMPANIONS})
+
+
 def image_inputs(kernel: str) -> str:
     """Everything an image depends on but the code of image.py, which adds itself."""
-    return repr((SOURCES, BASE, COMPANIONS, EPOCH, DISK_MB, FILES, EARLY_FILES, MASKED, ENABLED, kernel_package(kernel), wanted_packages()))
+    return repr(
+        (
+            SOURCES,
+            BASE,
+            COMPANIONS,
+            EPOCH,
+            DISK_MB,
+            FILES,
+            EARLY_FILES,
+            MASKED,
+            ENABLED,
+            kernel_package(kernel),
+            wanted_packages(),
+            archived_packages(),
+        )
+    )
