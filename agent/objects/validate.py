@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from agent.objects.bandwidth import bandwidth_problems
+from agent.objects.cluster_network_policy import ClusterNetworkPolicy
 from agent.objects.deployment import MAX_REPLICAS, Deployment, StrategyType
 from agent.objects.kinds import KINDS
 from agent.objects.meta import Object, ObjectMeta
 from agent.objects.names import dns_label_problem, dns_subdomain_problem, label_key_problem, label_value_problem
 from agent.objects.namespace import Namespace
+from agent.objects.network_policy import NetworkPolicy
 from agent.objects.pod import Pod, PodTemplateSpec, RestartPolicy
 from agent.objects.selector import selector_problems
+from agent.objects.validate_calico import CalicoObject, calico_problems
 from agent.objects.validate_pod import pod_spec_problems
+from agent.objects.validate_policy import cluster_policy_problems, network_policy_problems
 from agent.objects.validate_storage import storage_problems
 
 _LABEL_NAMED = (Namespace,)
@@ -60,6 +64,12 @@ def _kind_problems(thing: Object) -> Iterable[str]:
         return (*bandwidth_problems(thing.metadata.annotations, "metadata"), *pod_spec_problems(thing.spec, "spec"))
     if isinstance(thing, Deployment):
         return _deployment_problems(thing)
+    if isinstance(thing, NetworkPolicy):
+        return network_policy_problems(thing)
+    if isinstance(thing, ClusterNetworkPolicy):
+        return cluster_policy_problems(thing)
+    if isinstance(thing, CalicoObject):
+        return calico_problems(thing)
     return storage_problems(thing)
 
 
