@@ -14,6 +14,8 @@ from functools import lru_cache, total_ordering
 from typing import Any
 
 _NANO = 10**9
+_TOO_LARGE = 2**63 * _NANO
+"""In nano units: where Kubernetes' own numbers end. What is longer could be stored but not read back."""
 _BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
 _DECIMAL_POWER = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _SYNTAX = re.compile(r"([+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40}))(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?\d{1,2}))?", re.ASCII)
@@ -92,10 +94,11 @@ def _parse(text: str) -> Quantity:
     if found is None:
         raise ValueError(f'"{text}" is not a quantity: write a number with an optional suffix, such as 100m, 2, 1.5Gi or 1e3')
     number, suffix, exponent = found.groups()
-    if suffix in _BINARY:
-        return Quantity(_round_away(Fraction(number) * _BINARY[suffix] * _NANO), Style.BINARY)
-    power = int(exponent) if exponent else _DECIMAL_POWER[suffix or ""]
-    return Quantity(_round_away(Fraction(number) * Fraction(10) ** power * _NANO), Style.EXPONENT if exponent else Style.DECIMAL)
+    unit = Fraction(_BINARY[suffix]) if suffix in _BINARY else Fraction(10) ** int(exponent or _DECIMAL_POWER[suffix or ""])
+    nano = _round_away(Fraction(number) * unit * _NANO)
+    if abs(nano) >= _TOO_LARGE:
+        raise ValueError(f'"{text}" is too large: amounts end below 2^63')
+    return Quantity(nano, Style.BINARY if suffix in _BINARY else Style.EXPONENT if exponent else Style.DECIMAL)
 
 
 def _round_away(value: Fraction) -> int:

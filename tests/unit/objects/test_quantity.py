@@ -118,3 +118,9 @@ def test_sums_and_order_are_those_of_exact_numbers(one: str, other: str) -> None
     a, b = Quantity.parse(one), Quantity.parse(other)
     assert Fraction((a + b).nano) == Fraction(a.nano) + Fraction(b.nano)
     assert (a < b) == (a.nano < b.nano)
+
+
+@pytest.mark.parametrize("text", ["1e58", "8Ei", "-9223372036854775808"])
+def test_an_amount_that_could_not_be_read_back_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        Quantity.parse(text)
