@@ -17,13 +17,14 @@ from statistics import median
 from rig import crowd, reference
 from rig.measure import interleaved, milliseconds
 from rig.options import Options
-from rig.reference import Chain
+from rig.reference import Flavour
 from rig.report import Comparison, Figure, Goal, Report
 from rig.runtime import Runtime, ask_agent
 
 from agent.kernel import mount, netns
 from cni import conflist
 from tests.running import RunningAgent
+from tests.runtime.chain import Chain
 
 _PRESENT = 200
 _GOALS = {
@@ -36,9 +37,8 @@ _RATE = Goal(60, 100, at_least=True)
 _SHARE_MS, _GROWTH = Goal(5, 3), Goal(1.2, 1.05)
 _CALLERS, _TOGETHER = 10, 100
 _RANGES = ("10.99.0.0/20", "fd99::/64")
-_FLAVOURS = ("legacy", "nft")
 _Peers = dict[tuple[str, int], Runtime]
-"""By kind of iptables and number of pods that are there."""
+"""By flavour and number of pods that are there."""
 
 
 def run(options: Options) -> Report:
@@ -50,7 +50,7 @@ def run(options: Options) -> Report:
         # without the peers' pods: the kernel's look-ups in /proc/sys/net slow down with every namespace there is
         found = sum((_alone(root, mode, options) for mode in options.modes), Report())
         present = options.count(_PRESENT, 3)
-        peers = {(f, n): stack.enter_context(_peer(root, f, n)) for f in _FLAVOURS for n in (0, present)}
+        peers = {(f.name, n): stack.enter_context(_peer(root, f, n)) for f in reference.flavours() for n in (0, present)}
         found += sum((_against_peers(root, mode, options, peers) for mode in options.modes), Report())
         return found + _callers_of_peers(options, peers)
 
@@ -60,7 +60,7 @@ def _against_peers(root: Path, mode: str, options: Options, peers: _Peers) -> Re
     with crowd.agent(mode) as running, _runtime(root, running) as ours:
         for number in sorted({number for _, number in peers}):
             ours.fill(number)
-            for flavour in _FLAVOURS:
+            for flavour in sorted({flavour for flavour, _ in peers}):
                 found += _compare(f"{mode}, {number} pods", number, options.pairs, ours, (flavour, peers[flavour, number]))
     return found
 
@@ -78,7 +78,7 @@ def _compare(what: str, present: int, pairs: int, ours: Runtime, peer: tuple[str
                 "ms",
                 tuple(sample[position] for sample in mine),
                 tuple(sample[position] for sample in theirs),
-                f"chain, iptables-{flavour}",
+                f"chain, {flavour}",
                 _GOALS.get((verb, present)),
             )
             for position, verb in verbs
@@ -131,7 +131,8 @@ def _callers(what: str, options: Options, runtime: Runtime, goal: Goal | None = 
 
 
 def _callers_of_peers(options: Options, peers: _Peers) -> Report:
-    figures = [figure for flavour in _FLAVOURS for figure in _callers(f"chain, iptables-{flavour}", options, peers[flavour, 0])]
+    empty = sorted(flavour for flavour, number in peers if not number)
+    figures = [figure for flavour in empty for figure in _callers(f"chain, {flavour}", options, peers[flavour, 0])]
     return Report(tuple(figures))
 
 
@@ -144,13 +145,11 @@ def _runtime(root: Path, running: RunningAgent) -> Runtime:
 
 
 @contextmanager
-def _peer(root: Path, flavour: str, present: int) -> Iterator[Runtime]:
+def _peer(root: Path, flavour: Flavour, present: int) -> Iterator[Runtime]:
     """The reference chain in a node of its own, with pods that are there already."""
-    name = f"{flavour}-{present}"
+    name = f"{flavour.name}-{present}".replace(", ", "-")
     with reference.namespace(root / name) as node:
-        path = reference.iptables_path(flavour, root / f"iptables-{name}")
-        plugins = reference.hostport_chain(_RANGES, root / f"leases-{name}")
-        chain = Chain("bench", reference.PLUGINS, plugins, node=node, path=path)
+        chain = flavour.hostport_chain(_RANGES, node, root / f"data-{name}")
         with Runtime(chain, _directory(root, f"pods-{name}")) as runtime:
             runtime.fill(present)
             yield runtime

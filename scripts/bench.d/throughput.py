@@ -22,6 +22,8 @@ from rig.options import Options
 from rig.report import Comparison, Goal, Report
 from rig.stream import Transfer
 
+from tests.runtime import chain
+
 _SIZE = 1_000_000_000
 _MORE = Goal(must=1.0, aim=1.1, at_least=True)
 _RANGES = ("10.99.0.0/24", "fd99::/64")
@@ -83,12 +85,13 @@ def _peer_pods(netfilter: int) -> Iterator[_Pair]:
         node, first, second = (stack.enter_context(reference.namespace(Path(directory, name))) for name in ("node", "first", "second"))
         switch = f"for f in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do [ ! -e $f ] || echo {netfilter} > $f; done"
         subprocess.run(["nsenter", f"--net={node}", "sh", "-c", switch], check=True)
-        plugin = reference.bridge("bench0", _RANGES, data=Path(directory, "leases"), ipMasq=False)
-        chain = reference.Chain("bench", reference.PLUGINS, [plugin], node=node)
+        plugin = chain.bridge("bench0", _RANGES, data=Path(directory, "leases"), ipMasq=False)
+        peer = chain.Chain("bench", chain.DEBIAN, [plugin], node=node)
         results = {}
         for pod in (first, second):
-            results[pod] = chain.add(pod.name, pod)
-            stack.callback(chain.delete, pod.name, pod)
+            call = chain.Call(pod.name, pod)
+            results[pod] = peer.add(call)
+            stack.callback(peer.delete, call)
         yield _Pair(first, second, reference.addresses(results[second]))
 
 

@@ -20,6 +20,7 @@ from agent.network.request import AttachRequest, AttachResult, InterfaceAddress,
 from agent.objects.attachment import AttachmentKey
 from agent.objects.meta import IPAddress
 from cni.conflist import install
+from tests.runtime import go_tools
 
 ADDRESS = InterfaceAddress(ip_address("10.73.0.5"), 32, ip_address("10.73.0.1"))
 
@@ -187,9 +188,7 @@ def running(serve: Callable[[Callable[[bytes], Reply]], Server], service: CniSer
 
 @pytest.fixture(scope="session")
 def cnitool() -> Path:
-    from tests.runtime.cnitool import ensure
-
     try:
-        return ensure()
+        return go_tools.cnitool()
     except RuntimeError as error:
         pytest.skip(f"cnitool is missing: {error}")

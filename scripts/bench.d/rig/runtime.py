@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.kernel import netns
 from rig.measure import milliseconds
-from rig.reference import Chain, Config
+from tests.runtime.chain import Call, Chain, Config
 
 _FIRST_PORT = 20000
 
@@ -26,6 +26,10 @@ class Container:
     name: str
     netns: Path
     ports: tuple[Config, ...]
+
+    @property
+    def call(self) -> Call:
+        return Call(self.name, self.netns, {"portMappings": self.ports})
 
 
 class Runtime:
@@ -56,12 +60,12 @@ class Runtime:
         return Container(name, self._directory / name / "net", (port,))
 
     def add(self, container: Container) -> None:
-        self._results[container.name] = self._chain.add(container.name, container.netns, container.ports)
+        self._results[container.name] = self._chain.add(container.call)
 
     def remove(self, container: Container) -> float:
         """DEL, in milliseconds; then the namespace."""
         result = self._results.pop(container.name)
-        elapsed_ms = milliseconds(lambda: self._chain.delete(container.name, container.netns, container.ports, result))
+        elapsed_ms = milliseconds(lambda: self._chain.delete(container.call, result))
         netns.remove(self._directory / container.name)
         return elapsed_ms
 
@@ -82,7 +86,7 @@ class Runtime:
         return added, removed
 
     def _delete(self, container: Container) -> None:
-        self._chain.delete(container.name, container.netns, container.ports, self._results.pop(container.name))
+        self._chain.delete(container.call, self._results.pop(container.name))
 
 
 def ask_agent(socket_path: Path, verb: str, container: Container) -> float:
