@@ -10,12 +10,13 @@ flushes the connections of all free addresses, and goes on behind the highest on
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from loguru import logger
 
-from agent.errors import AlreadyExists, InvalidObject
+from agent.errors import AlreadyExists, Exhausted, InvalidObject, Unavailable
 from agent.kernel import link
 from agent.network import hostports
 from agent.network.address_range import RangeUsage
@@ -25,6 +26,8 @@ from agent.network.request import AttachRequest
 from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.meta import IPAddress, IPNetwork
 
+_PATIENCE_S = 1.0
+"""For the end of a quarantine, which lasts about a tenth of this (a second, if tens of thousands of connections are walked)."""
 _Make = Callable[[tuple[IPAddress, ...], int], Attachment]
 
 
@@ -62,7 +65,7 @@ class Leases:
         key = request.key
         if hostports.conflicts_within(request.ports):
             raise InvalidObject(f"ports of {key.container_id} name one hostPort twice")
-        with self._lock:
+        with self._free:
             if key in self._attachments:
                 raise AlreadyExists(f"interface {key.ifname} of container {key.container_id} is attached already", hint="send DEL first")
             attachment = make(self._allocate(request), self._take_index())
@@ -75,6 +78,18 @@ class Leases:
         return attachment
 
     def _allocate(self, request: AttachRequest) -> tuple[IPAddress, ...]:
+        """A pod that takes another's place asks for its address, or for the last one, while the other's connections are
+        being ended: it waits, as no runtime tries again by itself."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self._choose(request)
+            except (Unavailable, Exhausted):
+                is_hopeless = not any(usage.quarantined for usage in self._ipam.usage())
+                if is_hopeless or not self._free.wait(deadline - time.monotonic()):
+                    raise
+
+    def _choose(self, request: AttachRequest) -> tuple[IPAddress, ...]:
         if request.addresses:
             return self._ipam.claim(request.key, request.addresses)
         if request.ranges:
@@ -132,8 +147,9 @@ class Leases:
         return addresses
 
     def end_quarantine(self, addresses: Iterable[IPAddress]) -> None:
-        with self._lock:
+        with self._free:
             self._ipam.end_quarantine(addresses)
+            self._free.notify_all()
 
     # -- what is held -----------------------------------------------------------------------------------------
 

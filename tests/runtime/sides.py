@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
-from typing import Any
 
 from agent import config
 from cni.conflist import install
@@ -26,6 +25,7 @@ from tests.runtime.network_namespace import NetworkNamespace
 
 CAPABILITIES = {"portMappings": True, "ips": True, "mac": True}
 PEER_ADDRESS = {4: "192.0.2.99", 6: "2001:db8::99"}
+PEER_MAC = "02:00:00:00:00:99"
 PORT = 80
 
 
@@ -47,7 +47,7 @@ class Side:
                 for port in ports:
                     for kind in ("tcp", "udp"):
                         for name, place in (("outside", OUTSIDE), ("node", self.place), ("pod", pod.path)):
-                            answered = ask(place, kind, address, port)
+                            answered = ask(place, kind, address, port, timeout_s=2)
                             heard[f"{name} IPv{family}", port, kind] = answered.name if answered else "nobody"
         return heard
 
@@ -90,8 +90,12 @@ def reference(directory: Path, plugins: Path, backend: str, versions: tuple[str,
 
 
 def _join_segment(node: NetworkNamespace) -> None:
+    """With a MAC that stays, or outside would remember the last peer's. Nobody waits for duplicate address detection."""
+    node.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0")
     outside = ["nsenter", f"--net={OUTSIDE}", "ip", "link"]
-    subprocess.run([*outside, "add", "peer-node", "type", "veth", "peer", "name", "uplink", "netns", str(node.path)], check=True)
+    subprocess.run(
+        [*outside, "add", "peer-node", "type", "veth", "peer", "name", "uplink", "address", PEER_MAC, "netns", str(node.path)], check=True
+    )
     subprocess.run([*outside, "set", "peer-node", "master", SEGMENT, "up"], check=True)
     node.run("ip", "link", "set", "lo", "up")
     node.run("ip", "link", "set", "uplink", "up")
@@ -101,20 +105,24 @@ def _join_segment(node: NetworkNamespace) -> None:
     node.run("ip", "-6", "route", "add", "default", "via", "2001:db8::1", "dev", "uplink")
 
 
-def without_lengths(result: Config) -> dict[str, Any]:
-    """A result, with what may differ made the same: the names and MACs that each side makes up, and the prefix.
+def neutral(result: Config, pod: NetworkNamespace) -> Config:
+    """A result, with what may differ made the same: names and MACs that each side makes up, and three ways to say one thing.
 
-    The reference puts a pod's address on the link with its network's prefix, so that neighbours are asked for by ARP;
-    we give it a prefix of its own (/32, /128), so that everything goes to the gateway.
+    The reference gives an address its network's prefix, so that neighbours are asked for by ARP; ours has a prefix of
+    its own (/32, /128), so that everything goes to the gateway. A route without a gateway goes by that of its family's
+    address, which ours names. Without DNS settings the older plugins write an empty object.
     """
-    result = json.loads(json.dumps(result))
+    result = json.loads(json.dumps(result).replace(str(pod.path), "the pod"))
     for each in result.get("interfaces", ()):
         each["name"] = "eth0" if each.get("sandbox") else "of the node"
         each["mac"] = "a MAC"
         each.pop("mtu", None)
-    for each in result.get("ips", ()):
-        each["address"] = str(ip_interface(each["address"]).ip)
-    for family in ("ip4", "ip6"):
-        if family in result:
-            result[family]["ip"] = str(ip_interface(result[family]["ip"]).ip)
+    holders = [result, *(result[family] for family in ("ip4", "ip6") if family in result)]
+    addresses = [(each, key) for each in (*result.get("ips", ()), *holders[1:]) for key in ("address", "ip") if key in each]
+    for each, key in addresses:
+        each[key] = str(ip_interface(each[key]).ip)
+    for route in (route for holder in holders for route in holder.get("routes", ())):
+        route.pop("gw", None)
+    if not result.get("dns"):
+        result.pop("dns", None)
     return dict(result)

@@ -1,6 +1,7 @@
 """The reference plugins as judges: the same calls to both sides must give the same answers and the same network.
 
-What differs on purpose is written in sides.without_lengths and in the tests that say "stricter".
+What differs on purpose is written in sides.neutral. CHECK: the reference also misses routes that the result names; a later
+plugin of the list may have moved them, so ours looks at links and addresses.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.prober import Servers, ask
 from tests.runtime import go_tools, sides
 from tests.runtime.chain import DEBIAN, Call, Config, Refused
 from tests.runtime.network_namespace import NetworkNamespace
-from tests.runtime.sides import Side, without_lengths
+from tests.runtime.sides import Side, neutral
 
 pytestmark = [pytest.mark.kernel, pytest.mark.needs("/usr/lib/cni/bridge", "/usr/sbin/xtables-nft-multi")]
 VERSIONS = ("0.2.0", "0.3.1", "0.4.0", "1.0.0")
@@ -78,7 +79,7 @@ def refused(act: Callable[[], object]) -> bool:
 
 
 def pod_state(pod: NetworkNamespace) -> dict[str, Any]:
-    """What a program in the pod can tell, apart from what `without_lengths` makes the same."""
+    """What a program in the pod can tell, apart from the prefix of its addresses."""
     links = json.loads(pod.run("ip", "-j", "link"))
     routes = [route for family in ("-4", "-6") for route in json.loads(pod.run("ip", "-j", family, "route", "show", "default") or "[]")]
     return {
@@ -102,10 +103,6 @@ def test_results_have_the_same_shape_in_every_version(sides_: Pair, on_both: Cal
 
     mine, theirs = on_both(life)
     assert mine == theirs
-
-
-def neutral(result: Config, pod: NetworkNamespace) -> Config:
-    return dict(json.loads(json.dumps(without_lengths(result)).replace(str(pod.path), "the pod")))
 
 
 def test_a_pod_sees_the_same_network(on_both: Callable[..., Any]) -> None:
@@ -140,6 +137,7 @@ def test_host_ports_are_heard_by_the_same(on_both: Callable[..., Any]) -> None:
         return heard, side.host_ports(pod, 8101, 8102)
 
     mine, theirs = on_both(life)
+    assert {key: who for key, who in mine[0].items() if theirs[0][key] != who} == {}
     assert mine == theirs
     assert {who for key, who in mine[0].items() if key[1:] in {(8101, "tcp"), (8102, "udp")}} == {"pod"}
     assert set(mine[1].values()) == {"nobody"}
