@@ -52,7 +52,7 @@ class Endpoint:
     namespace: str
     name: str
     addresses: tuple[IPAddress, ...]
-    labels: Labels = _NOTHING
+    labels: Labels = field(default_factory=lambda: _NOTHING)
     service_account: str = ""
     ports: tuple[NamedPort, ...] = ()
     is_local: bool = True
@@ -67,7 +67,7 @@ class NodePeer:
 
     name: str
     addresses: tuple[IPAddress, ...]
-    labels: Labels = _NOTHING
+    labels: Labels = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

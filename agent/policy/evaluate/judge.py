@@ -39,6 +39,7 @@ class Judge:
     """For many questions about one World: remembers which policies concern whom."""
 
     def __init__(self, world: World) -> None:
+        self.world = world
         self._scene = Scene(world)
         self._counting: dict[tuple[str, str, PolicyType], list[tuple[Tier, list[AnyPolicy]]]] = {}
 
