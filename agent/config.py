@@ -57,6 +57,25 @@ class NetworkConfig(_Section, frozen=True):
     firewall: ForeignFirewall = ForeignFirewall.NONE
 
 
+class EstablishedFlows(StrEnum):
+    """What a change of policy does to a connection that it forbids."""
+
+    REEVALUATE = "reevaluate"
+    SURVIVE = "survive"
+
+
+class Deny(StrEnum):
+    """What happens to a packet that policy forbids: nothing is said of it, or its sender is told."""
+
+    DROP = "drop"
+    REJECT = "reject"
+
+
+class PolicyConfig(_Section, frozen=True):
+    established_flows: EstablishedFlows = EstablishedFlows.REEVALUATE
+    deny: Deny = Deny.DROP
+
+
 class LogConfig(_Section, frozen=True):
     level: str = "info"
     json: bool = False
@@ -72,6 +91,7 @@ class Config(_Section, frozen=True):
     metrics_listen: str = ""
     """HOST:PORT for Prometheus over TCP, loopback only; empty: only on the unix socket."""
     network: NetworkConfig = NetworkConfig()
+    policy: PolicyConfig = PolicyConfig()
     log: LogConfig = LogConfig()
 
     @property

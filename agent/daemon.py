@@ -24,7 +24,7 @@ from agent.api.events import EventLog
 from agent.api.metrics_listener import MetricsListener
 from agent.api.server import Server
 from agent.backend import AgentBackend
-from agent.config import Config, Mode
+from agent.config import Config, Deny, EstablishedFlows, Mode
 from agent.controllers.pods import PodController
 from agent.controllers.runner import Runner
 from agent.errors import InvalidObject, OutOfSpace
@@ -36,7 +36,8 @@ from agent.kernel.route import RTPROT_PODWRIGHT
 from agent.kernel.sysctl import Sysctl
 from agent.network import clear as network_clear
 from agent.network import facts, foreign_accept, forwarding, node, uplink
-from agent.network.firewall.tables import pod_device
+from agent.network.firewall.masquerade import hairpins
+from agent.network.firewall.tables import INET, pod_device
 from agent.network.follow import LinkFollower
 from agent.network.guard import TableGuard
 from agent.network.keep import Keeper
@@ -47,6 +48,8 @@ from agent.network.uplink import Ours
 from agent.objects.meta import Key, ObjectMeta
 from agent.objects.namespace import DEFAULT_NAMESPACE, Namespace
 from agent.objects.node import Node
+from agent.policy.manager import PolicyManager
+from agent.policy.render import Options
 from agent.sandbox import capacity, node_object
 from agent.sandbox import manager as sandbox
 from agent.sandbox.interfaces import RuntimeInterfaces
@@ -81,6 +84,8 @@ def start(config: Config, stack: ExitStack) -> None:
     if guard is not None:
         stack.callback(guard.stop)
     lost = node.interfaces.start()
+    stack.callback(node.policy.stop)
+    node.policy.start()
     node.host.ensure_settings(node.settings)  # a router only from here on: what must not be forwarded is dropped by now
     node.sandboxes.start(lost)
     if guard is not None:
@@ -141,6 +146,7 @@ class _Node:
     network: NodeNetwork
     settings: tuple[Sysctl, ...]
     tables: Tables
+    policy: PolicyManager
     interfaces: NetworkManager
     sandboxes: SandboxManager
     storage: controllers.Storage
@@ -158,6 +164,10 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     nft = Nft.open(own_tables=config.network.own_tables)
     stack.callback(nft.close)
     tables = Tables(nft, network, devices=lambda: {link.name for link in host.list_links()})
+    policy = PolicyManager(
+        store, tables, _policy_options(config), node_name=config.node_name, node_addresses=(*network.node_ips, *dict(network.gateways))
+    )
+    tables.take_in(policy)
     interfaces = NetworkManager(network, host=host, tables=tables, store=store, boot_id=hostinfo.boot_id())
     stack.callback(interfaces.close)
     machine = hostinfo.capacity()
@@ -166,7 +176,16 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     events = EventLog(store, node_name=config.node_name)
     sandboxes = SandboxManager(place, store=store, network=interfaces, cgroups=Cgroups(cgroup.detect()), now=now, record=events.record)
     storage = controllers.Storage(record=events.record)
-    return _Node(store, host, follower, network, settings, tables, interfaces, sandboxes, storage)
+    return _Node(store, host, follower, network, settings, tables, policy, interfaces, sandboxes, storage)
+
+
+def _policy_options(config: Config) -> Options:
+    return Options(
+        table=INET,
+        selves=tuple((family, hairpins(family)) for family in (4, 6)),
+        reevaluates=config.policy.established_flows is EstablishedFlows.REEVALUATE,
+        rejects=config.policy.deny is Deny.REJECT,
+    )
 
 
 def now() -> str:

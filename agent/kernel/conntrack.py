@@ -4,6 +4,7 @@ Of an address: an entry belongs to a pod when its original source is the pod (it
 is (it was the server, by whatever address it was asked). Kernels from 6.11 on delete by an IPv4 address themselves;
 older ones refuse it, and the table is read and the matches deleted one by one. So it is always done for IPv6: there
 the kernel's comparison is inverted (seen on 6.18), and to delete one pod's entries would end everybody else's flows.
+Of a revoked flow: policy says which (flush_tracked).
 Of a host port: an entry remembers for as long as its client goes on sending that the port was the node's own, or
 another pod's. Kernels from 5.8 on list by port, older ones list all; what is read is judged here again.
 Either way the whole table is walked (2 ms at 10,000 entries, measured).
@@ -15,6 +16,7 @@ import errno
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from agent.errors import KernelError
 from agent.kernel import netlink
@@ -27,7 +29,7 @@ _CT_GET, _CT_DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
 _TUPLE_ORIG, _TUPLE_REPLY, _CTA_ID, _CTA_FILTER = 1, 2, 12, 25
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _IP_SRC, _IP_DST = {4: 1, 6: 3}, {4: 2, 6: 4}
-_PROTO_NUM, _PROTO_DST_PORT = 1, 3
+_PROTO_NUM, _PROTO_SRC_PORT, _PROTO_DST_PORT = 1, 2, 3
 _PROTOCOL = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132}
 _FILTER_ORIG_FLAGS, _FILTER_REPLY_FLAGS, _FILTER_BY_SOURCE = 1, 2, 1
 _FILTER_BY_PORT = 1 << 3 | 1 << 5
@@ -41,6 +43,16 @@ _GONE = frozenset({errno.ENOENT})
 _AT_ONCE = 256
 
 _Entry = dict[int, bytes]
+
+
+class Tracked(NamedTuple):
+    """A connection by the keys that policy judges it by: who opened it, and who answers, behind any translation."""
+
+    source: IPAddress
+    destination: IPAddress
+    protocol: int
+    source_port: int
+    destination_port: int
 
 
 def flush(addresses: Iterable[IPAddress]) -> None:
@@ -67,6 +79,26 @@ def flush_port(protocol: Protocol, port: int, is_wanted: Callable[[IPAddress], b
         for family in _AF:
             found = _asking(socket, family, protocol, port)
             _delete_all(socket, [_delete(family, entry) for entry in found if is_wanted(_destination(entry, family))])
+
+
+def flush_tracked(protocol: int, addresses: Collection[IPAddress], is_gone: Callable[[Tracked], bool]) -> int:
+    """Delete entries of a protocol with ports that mention one of the addresses and are judged gone. Returns how many."""
+    count = 0
+    with NetlinkSocket(NETLINK_NETFILTER) as socket:
+        for family in {address.version for address in addresses}:
+            found = _list(socket, family, mentions=[address.packed for address in addresses if address.version == family])
+            requests = [_delete(family, entry) for entry in found if (flow := _tracked(entry, family, protocol)) and is_gone(flow)]
+            _delete_all(socket, requests)
+            count += len(requests)
+    return count
+
+
+def _tracked(entry: _Entry, family: int, protocol: int) -> Tracked | None:
+    original, reply = (netlink.attribute_map(netlink.attribute_map(entry[side])[_TUPLE_PROTO]) for side in (_TUPLE_ORIG, _TUPLE_REPLY))
+    if original[_PROTO_NUM] != bytes((protocol,)):
+        return None
+    ports = (int.from_bytes(side[_PROTO_SRC_PORT], "big") for side in (original, reply))
+    return Tracked(_source(entry[_TUPLE_ORIG], family), _source(entry[_TUPLE_REPLY], family), protocol, *ports)
 
 
 def _is_done_by_filter(socket: NetlinkSocket, address: IPAddress) -> bool:

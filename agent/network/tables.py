@@ -9,19 +9,37 @@ owners: it is replaced, which no packet notices and which takes half as long as 
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Protocol
 
 from loguru import logger
 
 from agent.config import Mode
 from agent.errors import KernelError
 from agent.kernel import nft
-from agent.kernel.nft import Batch, Nft, Table
+from agent.kernel.nft import Batch, Nft, Ruleset, Table
 from agent.network import firewall
 from agent.network.node import Foreign, NodeNetwork
 from agent.objects.attachment import Attachment
+
+
+class Lodger(Protocol):
+    """Who lives in our inet table beside the firewall: policy. Always called with the tables' lock held."""
+
+    def begin(self, attachments: Iterable[Attachment]) -> None:
+        """Before anything is committed."""
+
+    def wanted(self) -> Ruleset:
+        """Sets, chains and elements as they should stand; a chain takes the place of the firewall's of its name."""
+
+    def admit(self, attachment: Attachment) -> None:
+        """Before the pod's elements open it."""
+
+    def dismiss(self, attachment: Attachment) -> None:
+        """After they are gone."""
 
 
 class Tables:
@@ -31,7 +49,8 @@ class Tables:
         self._session, self._network, self._devices = session, network, devices
         self._skeleton = firewall.skeleton(network)
         self._foreign = network.foreign
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._lodger: Lodger | None = None
         self._wanted: dict[str, Attachment] | None = None
 
     @property
@@ -47,10 +66,29 @@ class Tables:
     def are_owned(self) -> bool:
         return self._session.owns_tables
 
+    def take_in(self, lodger: Lodger) -> None:
+        """Before start()."""
+        self._lodger = lodger
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """For a lodger that changes what it wants: nothing is put right meanwhile."""
+        return self._lock
+
+    def commit(self, batch: Batch) -> None:
+        """A lodger's change, whose `wanted` is already what it leads to: one that is refused puts all of it right."""
+        with self._lock:
+            try:
+                self._session.commit(batch)
+            except KernelError as error:
+                logger.error("firewall refused a change of policy, putting all of it right: {}", error)
+                self._ensure(self.names)
+
     def start(self, attachments: Iterable[Attachment]) -> None:
         """In place of what an earlier agent left, in one transaction: no packet of a living pod is lost."""
         with self._lock:
             self._wanted = {each.host_ifname: each for each in attachments}
+            if self._lodger is not None:
+                self._lodger.begin(self._wanted.values())
             self._ensure(self.names)
 
     def add(self, attachment: Attachment) -> None:
@@ -58,6 +96,8 @@ class Tables:
         chains = firewall.device_chains(self._network, attachment)
         batch = nft.put(*chains, *firewall.elements(self._network, attachment))
         with self._lock:
+            if self._lodger is not None:
+                self._lodger.admit(attachment)
             self._known[attachment.host_ifname] = attachment
             self._commit(batch)
 
@@ -77,6 +117,8 @@ class Tables:
         with self._lock:
             self._known.pop(attachment.host_ifname, None)
             self._commit(batch)
+            if self._lodger is not None:
+                self._lodger.dismiss(attachment)
 
     def set_foreign(self, foreign: Foreign) -> None:
         with self._lock:
@@ -101,7 +143,7 @@ class Tables:
     def remove_all(self) -> None:
         """The tables of both modes: the mode may have been changed since they were made."""
         for mode in Mode:
-            nft.remove_ruleset(self._session, firewall.skeleton(dataclasses.replace(self._network, mode=mode)))
+            nft.remove_ruleset(self._session, firewall.skeleton(replace(self._network, mode=mode)))
 
     @property
     def _known(self) -> dict[str, Attachment]:
@@ -132,4 +174,12 @@ class Tables:
         elements = [element for each in attachments for element in firewall.elements(self._network, each)]
         chains = [chain for each in attachments if each.host_ifname in devices for chain in firewall.device_chains(self._network, each)]
         elements += firewall.foreign_elements(self._foreign)
-        return nft.ensure_ruleset(self._session, self._skeleton, elements=elements, chains=chains, distrusted=distrusted)
+        lodged = Ruleset(()) if self._lodger is None else self._lodger.wanted()
+        return nft.ensure_ruleset(
+            self._session,
+            self._skeleton,
+            elements=(*elements, *lodged.elements),
+            chains=(*chains, *lodged.chains),
+            sets=lodged.sets,
+            distrusted=distrusted,
+        )

@@ -23,21 +23,34 @@ from agent.kernel.nft.wire import Family
 _TRIES = 5
 
 
-def ensure_ruleset(
-    nft: Nft, wanted: Ruleset, elements: Iterable[Element] = (), chains: Sequence[Chain] = (), *, distrusted: Collection[Table] = ()
+def ensure_ruleset(  # noqa: PLR0913
+    nft: Nft,
+    wanted: Ruleset,
+    elements: Iterable[Element] = (),
+    chains: Sequence[Chain] = (),
+    *,
+    sets: Sequence[Set] = (),
+    distrusted: Collection[Table] = (),
 ) -> Batch:
-    """`elements` and `chains` are all there should be, beside those of `wanted`. Returns what was committed."""
-    whole = changed(wanted.stamped(), elements=(*wanted.elements, *elements))
+    """`elements`, `chains` and `sets` come and go, so they are not in the digest; a chain of `wanted` gives way to one of
+    its name. Together they are all there should be. Returns what was committed."""
+    stamped, coming = wanted.stamped(), {(chain.table, chain.name) for chain in chains}
+    whole = changed(
+        stamped,
+        sets=(*stamped.sets, *sets),
+        chains=(*(chain for chain in stamped.chains if (chain.table, chain.name) not in coming), *chains),
+        elements=(*stamped.elements, *elements),
+    )
     adopted = _adopt(nft, [table for table in whole.tables if table not in distrusted])
     for _ in range(_TRIES - 1):
         generation = nft.generation()
-        batch = plan(nft, whole, chains, distrusted)
+        batch = plan(nft, whole, distrusted)
         try:
             nft.commit(batch, generation=generation)
         except Conflict:
             continue
         return adopted + batch
-    batch = plan(nft, whole, chains, distrusted)
+    batch = plan(nft, whole, distrusted)
     nft.commit(batch)
     return adopted + batch
 
@@ -47,12 +60,12 @@ def remove_ruleset(nft: Nft, ruleset: Ruleset) -> None:
     nft.commit(destroy(*(table for table in ruleset.tables if table in there)))
 
 
-def plan(nft: Nft, wanted: Ruleset, chains: Sequence[Chain], distrusted: Collection[Table] = ()) -> Batch:
+def plan(nft: Nft, wanted: Ruleset, distrusted: Collection[Table] = ()) -> Batch:
     states = {state.table: state for state in nft.list_tables()}
     batch = Batch()
     for table in wanted.tables:
         state = states.get(table)
-        part = _part(wanted, table, chains)
+        part = _part(wanted, table)
         is_known = state is not None and _is_usable(nft, state) and state.comment == table.comment
         if is_known and table not in distrusted and _has_its_rules(nft, part):
             batch += _device_changes(nft, part) + _element_changes(nft, part)
@@ -61,11 +74,11 @@ def plan(nft: Nft, wanted: Ruleset, chains: Sequence[Chain], distrusted: Collect
     return batch
 
 
-def _part(wanted: Ruleset, table: Table, chains: Sequence[Chain]) -> Ruleset:
+def _part(wanted: Ruleset, table: Table) -> Ruleset:
     return Ruleset(
         tables=(table,),
         sets=tuple(a_set for a_set in wanted.sets if a_set.table == table),
-        chains=tuple(chain for chain in (*wanted.chains, *chains) if chain.table == table),
+        chains=tuple(chain for chain in wanted.chains if chain.table == table),
         elements=tuple(sorted((e for e in wanted.elements if e.set.table == table), key=lambda e: e.set.name)),
     )
 
