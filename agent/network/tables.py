@@ -131,7 +131,7 @@ class Tables:
         with self._lock:
             if families == self._network.drop_foreign_forward:
                 return
-            self._network = dataclasses.replace(self._network, drop_foreign_forward=families)
+            self._network = replace(self._network, drop_foreign_forward=families)
             self._skeleton = firewall.skeleton(self._network)
             self._ensure(self.names)
 
