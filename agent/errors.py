@@ -7,9 +7,12 @@
     │   ├── AlreadyExists     an object, address or port is already taken (names the owner)
     │   ├── Conflict          resourceVersion is stale: read again, then retry
     │   │   └── Expired       the history no longer reaches back to that resourceVersion: list again
+    │   ├── OutOfRange        a number that can never be given here (names the limits)
+    │   ├── InUse             cannot be done while somebody uses it (names who)
     │   ├── Forbidden         the peer's credentials do not allow it
     │   └── Unsupported       this node's kernel or tools cannot do it (names the capability)
     ├── TemporaryError        may work when repeated later
+    │   ├── Busy              the same thing is being worked on; ask again
     │   ├── Exhausted         no free address, port or capacity
     │   ├── OutOfSpace        the disk is full
     │   ├── DeadlineExceeded  took longer than allowed
@@ -76,6 +79,15 @@ class Expired(Conflict):
     http_status, reason = 410, "Expired"
 
 
+class OutOfRange(CallerError):
+    http_status, reason, grpc_code = 422, "OutOfRange", "OUT_OF_RANGE"
+
+
+class InUse(CallerError):
+    http_status, reason, grpc_code = 409, "InUse", "FAILED_PRECONDITION"
+    is_retryable = True
+
+
 class Forbidden(CallerError):
     http_status, reason, cni_code, grpc_code = 403, "Forbidden", 102, "PERMISSION_DENIED"
 
@@ -87,6 +99,10 @@ class Unsupported(CallerError):
 class TemporaryError(PodwrightError):
     http_status, reason, cni_code, grpc_code = 503, "ServiceUnavailable", 11, "UNAVAILABLE"
     is_retryable = True
+
+
+class Busy(TemporaryError):
+    http_status, reason, grpc_code = 409, "Busy", "ABORTED"
 
 
 class Exhausted(TemporaryError):

@@ -69,6 +69,10 @@ AT_RECURSIVE: Final = 0x8000
 OPEN_TREE_CLONE: Final = 1
 OPEN_TREE_CLOEXEC: Final = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
+RESOLVE_NO_XDEV: Final = 0x01
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
 MOUNT_ATTR_RDONLY: Final = 0x1
 MOUNT_ATTR_NOSUID: Final = 0x2
 MOUNT_ATTR_NODEV: Final = 0x4
@@ -83,6 +87,9 @@ CAPABILITIES: Final = (
 )
 """By number: the index is the kernel's bit."""
 
+FALLOC_FL_KEEP_SIZE: Final = 1
+FALLOC_FL_PUNCH_HOLE: Final = 2
+
 PR_SET_PDEATHSIG: Final = 1
 PR_CAPBSET_DROP: Final = 24
 PR_SET_NO_NEW_PRIVS: Final = 38
@@ -94,6 +101,7 @@ _SYS_MOVE_MOUNT: Final = 429
 _SYS_FSOPEN: Final = 430
 _SYS_FSCONFIG: Final = 431
 _SYS_FSMOUNT: Final = 432
+_SYS_OPENAT2: Final = 437
 _SYS_MOUNT_SETATTR: Final = 442
 _CLOSE_ON_EXEC: Final = 1
 """FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC."""
@@ -113,7 +121,15 @@ _libc.pivot_root.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
 _libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 _libc.capset.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_libc.syncfs.argtypes = (ctypes.c_int,)
 _libc.syscall.restype = ctypes.c_long
+
+
+class _OpenHow(ctypes.Structure):
+    """struct open_how."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
 class _MountAttributes(ctypes.Structure):
@@ -176,11 +192,21 @@ def clock_is_synchronised() -> bool:
     return _call(_libc.adjtimex, "adjtimex --print", asked) != _TIME_ERROR
 
 
-def open_tree(path: str, *, clone: bool, recursive: bool = False) -> int:
-    """A descriptor for the mount at `path`; with `clone` for a detached copy of it that nobody can reach by path."""
-    flags = OPEN_TREE_CLOEXEC | (OPEN_TREE_CLONE if clone else 0) | (AT_RECURSIVE if recursive else 0)
-    arguments = (ctypes.c_int(AT_FDCWD), ctypes.c_char_p(os.fsencode(path)), ctypes.c_uint(flags))
-    return _call(_libc.syscall, f"open_tree {_quoted(path)} {flags:#x}", ctypes.c_long(_SYS_OPEN_TREE), *arguments)
+def openat2(directory_fd: int, path: str, flags: int, *, resolve: int) -> int:
+    """Open `path` from `directory_fd` within the limits of `resolve` (RESOLVE_…). EAGAIN means: something was moved meanwhile."""
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    place = (ctypes.c_int(directory_fd), ctypes.c_char_p(os.fsencode(path)))
+    tail = (ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)))
+    return _call(_libc.syscall, f"openat2 {_quoted(path)} resolve={resolve:#x}", ctypes.c_long(_SYS_OPENAT2), *place, *tail)
+
+
+def open_tree(place: str | int, *, clone: bool, recursive: bool = False) -> int:
+    """A descriptor for the mount at a path or of a descriptor; with `clone` for a detached copy that nobody can reach by path."""
+    fd, path = (place, "") if isinstance(place, int) else (AT_FDCWD, place)
+    flags = OPEN_TREE_CLOEXEC | (OPEN_TREE_CLONE if clone else 0) | (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
+    arguments = (ctypes.c_int(fd), ctypes.c_char_p(os.fsencode(path)), ctypes.c_uint(flags))
+    shown = path or f"/proc/self/fd/{fd}"
+    return _call(_libc.syscall, f"open_tree {_quoted(shown)} {flags:#x}", ctypes.c_long(_SYS_OPEN_TREE), *arguments)
 
 
 def move_mount(tree_fd: int, target: str) -> None:
@@ -188,6 +214,15 @@ def move_mount(tree_fd: int, target: str) -> None:
     source = (ctypes.c_int(tree_fd), ctypes.c_char_p(b""))
     place = (ctypes.c_int(AT_FDCWD), ctypes.c_char_p(os.fsencode(target)), ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH))
     _call(_libc.syscall, f"move_mount /proc/self/fd/{tree_fd} {_quoted(target)}", ctypes.c_long(_SYS_MOVE_MOUNT), *source, *place)
+
+
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    _call(_libc.fallocate, f"fallocate --mode {mode:#x} --offset {offset} --length {length} /proc/self/fd/{fd}", fd, mode, offset, length)
+
+
+def syncfs(fd: int) -> None:
+    """Everything of the file system that `fd` is on is durable afterwards."""
+    _call(_libc.syncfs, f"sync -f /proc/self/fd/{fd}", fd)
 
 
 def new_filesystem(fstype: str) -> int:

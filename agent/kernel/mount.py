@@ -9,6 +9,7 @@ Removal is lazy (MNT_DETACH): a process that still uses the mount keeps it, nobo
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,44 @@ def find(target: Path, mounts: Sequence[Mount] | None = None) -> Mount | None:
         if mount.target == wanted:
             return mount
     return None
+
+
+def is_mount_point(target: Path) -> bool:
+    """Whether something is mounted exactly there; quick however many mounts there are. Absent is False."""
+    try:
+        parent = os.open(target.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        os.close(libc.openat2(parent, target.name, os.O_PATH | os.O_NOFOLLOW, resolve=libc.RESOLVE_NO_XDEV))
+    except KernelError as error:
+        if error.errno not in (errno.EXDEV, errno.ENOENT):
+            raise
+        return error.errno == errno.EXDEV
+    finally:
+        os.close(parent)
+    return False
+
+
+def below(directory: Path, mounts: Sequence[Mount] | None = None) -> tuple[Path, ...]:
+    """Where something is mounted inside of `directory`, the last mounted first."""
+    prefix = f"{directory.resolve()}/"
+    found = list_() if mounts is None else mounts
+    return tuple(dict.fromkeys(Path(mount.target) for mount in reversed(found) if mount.target.startswith(prefix)))
+
+
+def mount_device(device: str, target: Path, fstype: str, *, flags: int = 0, data: str = "") -> None:
+    """The file system on a block device."""
+    libc.mount(device, str(target), fstype, flags, data)
+
+
+def move_part(directory: Path, target: Path) -> None:
+    """Show `directory`, which is inside of some mount, at `target`; at no moment anything else is seen there."""
+    fd = libc.open_tree(str(directory), clone=True)
+    try:
+        libc.move_mount(fd, str(target))
+    finally:
+        os.close(fd)
 
 
 def ensure_tmpfs(target: Path, *, data: str = "mode=0755", flags: int = libc.MS_NOSUID | libc.MS_NODEV) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from agent.objects.config_data import Secret, with_string_data
 from agent.objects.container import Container, ContainerPort
 from agent.objects.deployment import Deployment, RollingUpdate, StrategyType
 from agent.objects.immutable import refuse_forbidden_changes
@@ -116,10 +117,15 @@ def _guarded(thing: ObjectT, finalizer: str) -> ObjectT:
     return replace(thing, metadata=replace(metadata, finalizers=(*metadata.finalizers, finalizer)))
 
 
+def _secret(secret: Secret, _: str) -> Secret:
+    return with_string_data(secret)
+
+
 _DEFAULTS: dict[type[Object], Callable[[Any, str], Any]] = {
     Namespace: _namespace,
     Pod: _pod,
     Deployment: _deployment,
     PersistentVolumeClaim: _claim,
     PersistentVolume: _volume,
+    Secret: _secret,
 }

@@ -76,6 +76,8 @@ _WITH_POLICIES = ("Tier", "NetworkSet", "GlobalNetworkSet", "Profile")
 ACTED_ON: dict[str, frozenset[str]] = {
     **dict.fromkeys(_POLICIES, frozenset(_TYPE)),  # "spec" joins when rules reach the kernel
     **dict.fromkeys(_WITH_POLICIES, frozenset(_TYPE) - {"status"}),
+    "ConfigMap": frozenset((*_TYPE, "data", "binaryData", "immutable")),
+    "Secret": frozenset((*_TYPE, "type", "data", "stringData", "immutable")),
     "Namespace": frozenset((*_TYPE, "spec")),
     "Node": frozenset((*_TYPE, "spec.podCIDR", "spec.podCIDRs")),
     "Pod": frozenset((*_TYPE, *(f"spec.{path}" for path in _POD_SPEC))),

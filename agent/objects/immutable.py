@@ -13,6 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from agent.errors import InvalidObject
+from agent.objects import config_data
+from agent.objects.config_data import ConfigMap, Secret
 from agent.objects.container import Container
 from agent.objects.deployment import Deployment
 from agent.objects.immutable_storage import storage_problems
@@ -28,6 +30,8 @@ def refuse_forbidden_changes(new: Object, old: Object, node_name: str) -> None:
     if isinstance(new, Deployment) and isinstance(old, Deployment) and new.spec.selector != old.spec.selector:
         problems = ("spec.selector: cannot be changed",)
     problems = problems or tuple(storage_problems(new, old))
+    if isinstance(new, ConfigMap | Secret) and isinstance(old, ConfigMap | Secret):
+        problems = tuple(config_data.changes(new, old))
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise InvalidObject(

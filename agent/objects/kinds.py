@@ -18,6 +18,7 @@ from agent.objects.calico.policy import CALICO_VERSIONS, CalicoNetworkPolicy, Gl
 from agent.objects.calico.sets import GlobalNetworkSet, NetworkSet
 from agent.objects.calico.tier import Profile, Tier
 from agent.objects.cluster_network_policy import ClusterNetworkPolicy
+from agent.objects.config_data import ConfigMap, Secret
 from agent.objects.deployment import Deployment
 from agent.objects.meta import Object
 from agent.objects.namespace import Namespace
@@ -98,6 +99,8 @@ _ACTED_ON = (
     KindInfo("Namespace", "namespaces", ("ns",), ("v1",), False, Namespace),
     KindInfo("Node", "nodes", ("no",), ("v1",), False, Node),
     KindInfo("Pod", "pods", ("po",), ("v1",), True, Pod),
+    KindInfo("ConfigMap", "configmaps", ("cm",), ("v1",), True, ConfigMap),
+    KindInfo("Secret", "secrets", (), ("v1",), True, Secret),
     KindInfo("Deployment", "deployments", ("deploy",), ("apps/v1",), True, Deployment),
     KindInfo("PersistentVolumeClaim", "persistentvolumeclaims", ("pvc",), ("v1",), True, PersistentVolumeClaim),
     KindInfo("PersistentVolume", "persistentvolumes", ("pv",), ("v1",), False, PersistentVolume),
@@ -109,7 +112,6 @@ _ACTED_ON = (
 
 # kind, plural, short names, API versions
 _KEPT_IN_NAMESPACES = (
-    ("ConfigMap", "configmaps", "cm", "v1"),
     ("CSIStorageCapacity", "csistoragecapacities", "", "storage.k8s.io/v1"),
     ("ControllerRevision", "controllerrevisions", "", "apps/v1"),
     ("CronJob", "cronjobs", "cj", "batch/v1"),
@@ -131,7 +133,6 @@ _KEPT_IN_NAMESPACES = (
     ("ResourceQuota", "resourcequotas", "quota", "v1"),
     ("Role", "roles", "", "rbac.authorization.k8s.io/v1"),
     ("RoleBinding", "rolebindings", "", "rbac.authorization.k8s.io/v1"),
-    ("Secret", "secrets", "", "v1"),
     ("Service", "services", "svc", "v1"),
     ("ServiceAccount", "serviceaccounts", "sa", "v1"),
     ("StatefulSet", "statefulsets", "sts", "apps/v1"),

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from agent.objects import config_data
 from agent.objects.bandwidth import bandwidth_problems
 from agent.objects.cluster_network_policy import ClusterNetworkPolicy
+from agent.objects.config_data import ConfigMap, Secret
 from agent.objects.deployment import MAX_REPLICAS, Deployment, StrategyType
 from agent.objects.kinds import KINDS
 from agent.objects.meta import Object, ObjectMeta
@@ -62,6 +64,8 @@ def _name_problems(thing: Object) -> Iterator[str]:
 def _kind_problems(thing: Object) -> Iterable[str]:
     if isinstance(thing, Pod):
         return (*bandwidth_problems(thing.metadata.annotations, "metadata"), *pod_spec_problems(thing.spec, "spec"))
+    if isinstance(thing, ConfigMap | Secret):
+        return config_data.problems(thing)
     if isinstance(thing, Deployment):
         return _deployment_problems(thing)
     if isinstance(thing, NetworkPolicy):
