@@ -58,6 +58,8 @@ from agent.sandbox.sweep import Sweeper
 from agent.sandbox.usage import Sampler
 from agent.store.base import Store
 from agent.store.sqlite import SqliteStore
+from agent.volume.persistent import NoPersistentVolumes
+from agent.volume.pods import PodVolumes
 
 _POD_THREADS = 4
 """They wait for the kernel and the disk most of the time; more only fight for the interpreter."""
@@ -173,8 +175,10 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     machine = hostinfo.capacity()
     room = capacity.allocatable(capacity.capacity(machine.cpus, machine.memory_bytes))
     place = sandbox.Node(config.node_name, network.node_ips, config.namespaces_dir, Path(config.state_dir, "pods"), room)
+    volumes = PodVolumes(place.pods_dir, store=store, persistent=NoPersistentVolumes(), room=room.quantities())
     events = EventLog(store, node_name=config.node_name)
-    sandboxes = SandboxManager(place, store=store, network=interfaces, cgroups=Cgroups(cgroup.detect()), now=now, record=events.record)
+    groups = Cgroups(cgroup.detect())
+    sandboxes = SandboxManager(place, store=store, network=interfaces, volumes=volumes, cgroups=groups, now=now, record=events.record)
     storage = controllers.Storage(record=events.record)
     return _Node(store, host, follower, network, settings, tables, policy, interfaces, sandboxes, storage)
 

@@ -102,7 +102,7 @@ class TemporaryError(PodwrightError):
 
 
 class Busy(TemporaryError):
-    http_status, reason, grpc_code = 409, "Busy", "ABORTED"
+    http_status, reason, grpc_code = 423, "Busy", "ABORTED"
 
 
 class Exhausted(TemporaryError):

@@ -1,4 +1,4 @@
-"""Hears of pods and has their sandboxes brought to where they should be."""
+"""Hears of pods, and of what their files are made of, and has their sandboxes brought to where they should be."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from agent.store.base import Event, EventType
 
 class PodController:
     name = "pods"
-    kinds: Sequence[str] = ("Pod",)
+    kinds: Sequence[str] = ("Pod", "ConfigMap", "Secret")
 
     def __init__(self, sandboxes: SandboxManager) -> None:
         self._sandboxes = sandboxes
 
     def due(self, event: Event) -> Iterable[Due]:
         """A status and a binding that we wrote ourselves are no news."""
-        if event.old is None or _is_news(event):
+        if not isinstance(event.object, Pod):
+            yield from (Due(key) for key in self._sandboxes.readers(event.object.key))
+        elif event.old is None or _is_news(event):
             yield Due(event.object.key)
 
     def reconcile(self, key: Key) -> float | None:
@@ -33,6 +35,6 @@ def _is_news(event: Event) -> bool:
         return True
     if (new.metadata.deletion_timestamp, new.status.phase) != (old.metadata.deletion_timestamp, old.status.phase):
         return old.status.phase is not None
-    if new.metadata.annotations != old.metadata.annotations:
+    if (new.metadata.annotations, new.metadata.labels) != (old.metadata.annotations, old.metadata.labels):
         return True
     return new.spec != old.spec and old.spec.node_name == new.spec.node_name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from agent.errors import InvalidObject
 from agent.objects.container import Container, ResourceFieldSelector
@@ -15,12 +14,8 @@ _INDEXED = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"})
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """`allocatable` stands in for a limit that a container does not have."""
-
-    cpu: Quantity = Quantity(0)
-    memory: Quantity = Quantity(0)
+Room = Mapping[str, Quantity]
+"""What the node has for pods: it stands in for a limit that a container does not have."""
 
 
 def field(pod: Pod, path: str) -> str | None:
@@ -54,16 +49,16 @@ def file_field(pod: Pod, path: str) -> str:
     return value
 
 
-def resource(pod: Pod, reference: ResourceFieldSelector, container_name: str, node: NodeFacts) -> str:
+def resource(pod: Pod, reference: ResourceFieldSelector, container_name: str, room: Room) -> str:
     """A container's request or limit in units of the divisor, rounded up; a limit that is not set is what the node has."""
     container = _container(pod, reference.container_name or container_name)
     kind, _, name = reference.resource.partition(".")
-    amounts = {"limits": container.resources.limits, "requests": container.resources.requests}.get(kind)
+    amounts = {"limits": container.resources.limits, "requests": container.resources.effective_requests}.get(kind)
     if amounts is None or name not in ("cpu", "memory", "ephemeral-storage"):
         raise InvalidObject(f"downward API: there is no resource {reference.resource}")
     amount = amounts.get(name)
     if amount is None and kind == "limits":
-        amount = {"cpu": node.cpu, "memory": node.memory}.get(name)
+        amount = room.get(name)
     amount = amount or Quantity(0)
     divisor = reference.divisor.nano if reference.divisor is not None and reference.divisor.nano else 10**9
     return str(-(-amount.nano // divisor))

@@ -19,6 +19,11 @@ _CONTAINER = (
     "env[].value",
     "env[].valueFrom.fieldRef",
     "env[].valueFrom.resourceFieldRef",
+    "env[].valueFrom.configMapKeyRef",
+    "env[].valueFrom.secretKeyRef",
+    "envFrom",
+    "volumeMounts",
+    "volumeDevices",
     "resources.limits",
     "resources.requests",
     "securityContext.runAsUser",
@@ -54,7 +59,12 @@ _POD_SPEC = (
     "securityContext.runAsNonRoot",
     "securityContext.supplementalGroups",
     "securityContext.fsGroup",
+    "securityContext.fsGroupChangePolicy",
     "securityContext.sysctls",
+    "volumes[].name",
+    *(f"volumes[].{source}" for source in ("emptyDir", "hostPath", "configMap", "secret", "downwardAPI")),
+    "volumes[].projected.defaultMode",
+    *(f"volumes[].projected.sources[].{source}" for source in ("configMap", "secret", "downwardAPI")),
 )
 
 _TYPE = ("apiVersion", "kind", "metadata", "status")
@@ -76,8 +86,8 @@ _WITH_POLICIES = ("Tier", "NetworkSet", "GlobalNetworkSet", "Profile")
 ACTED_ON: dict[str, frozenset[str]] = {
     **dict.fromkeys(_POLICIES, frozenset(_TYPE)),  # "spec" joins when rules reach the kernel
     **dict.fromkeys(_WITH_POLICIES, frozenset(_TYPE) - {"status"}),
-    "ConfigMap": frozenset((*_TYPE, "data", "binaryData", "immutable")),
-    "Secret": frozenset((*_TYPE, "type", "data", "stringData", "immutable")),
+    "ConfigMap": frozenset((*_TYPE[:3], "data", "binaryData", "immutable")),
+    "Secret": frozenset((*_TYPE[:3], "type", "data", "stringData", "immutable")),
     "Namespace": frozenset((*_TYPE, "spec")),
     "Node": frozenset((*_TYPE, "spec.podCIDR", "spec.podCIDRs")),
     "Pod": frozenset((*_TYPE, *(f"spec.{path}" for path in _POD_SPEC))),

@@ -1,35 +1,50 @@
-"""The environment of a container's programs: from its env list, the pod's own fields, and the node's room. Pure.
+"""The variables of a program in a pod: plain values, fields of the pod, ConfigMaps and Secrets. Pure.
 
-Values of other objects (ConfigMaps, Secrets) are not read here: what refers to them is left out and told.
+Later ones win, and may refer to earlier ones as $(NAME). A value that must be there and is not is an error that names the
+variable; one that may be missing (optional) is left out. Values never appear in messages.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
-from agent.objects.container import Container, EnvVar, ResourceFieldSelector
-from agent.objects.meta import IPAddress
+from agent.errors import InvalidObject, NotFound
+from agent.objects import downward
+from agent.objects.config_data import ConfigMap, Secret
+from agent.objects.container import Container, EnvFromSource, EnvVar, KeySelector
+from agent.objects.downward import Room
 from agent.objects.pod import Pod
-from agent.objects.quantity import Quantity
 
+Lookup = Callable[[str, str], ConfigMap | Secret | None]
+"""The ConfigMap or Secret (by kind) of a name in the pod's namespace."""
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
-_KEYED_FIELD = re.compile(r"metadata\.(labels|annotations)\['([^']*)'\]")
+_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
 
 
-def environment(
-    pod: Pod, container: Container, *, defaults: Mapping[str, str], wanted: Mapping[str, str], room: Mapping[str, Quantity]
+def nothing(kind: str, name: str) -> ConfigMap | Secret | None:
+    """Where there are no objects."""
+    return None
+
+
+def environment(  # noqa: PLR0913 (where values come from)
+    pod: Pod, container: Container, *, defaults: Mapping[str, str], wanted: Mapping[str, str], lookup: Lookup, room: Room
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """With a warning for each variable that is missing. `wanted` wins over all; `room` is what the node has for pods."""
+    """With warnings. `wanted` wins over all; `room` is what the node has for pods. Raises NotFound, InvalidObject."""
     known = {"PATH": _DEFAULT_PATH, "HOSTNAME": pod.spec.hostname or pod.metadata.name, **defaults}
-    warnings = [f"spec.containers[{container.name}].envFrom is not supported: its variables are missing"] if container.env_from else []
+    warnings: list[str] = []
+    path = f"spec.containers[{container.name}]"
+    for source in container.env_from:
+        for name, value in _from(source, lookup, f"{path}.envFrom"):
+            if _NAME.fullmatch(name):
+                known[name] = value
+            else:
+                warnings.append(f"{path}.envFrom: key {name} is no name for a variable: left out")
     for variable in container.env:
-        value = _value(pod, container, variable, known, room)
-        if value is None:
-            warnings.append(f"spec.containers[{container.name}].env[{variable.name}].valueFrom is not supported: the variable is missing")
-        else:
-            known[variable.name] = value
+        value_ = _value(pod, container, variable, known, lookup, room)
+        if value_ is not None:
+            known[variable.name] = value_
     return {**known, **wanted}, tuple(warnings)
 
 
@@ -42,48 +57,51 @@ def expand(text: str, known: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replace, text)
 
 
-def _value(pod: Pod, container: Container, variable: EnvVar, known: Mapping[str, str], room: Mapping[str, Quantity]) -> str | None:
-    source = variable.value_from
+def unknown_references(text: str, known: Mapping[str, str]) -> list[str]:
+    return [match[1] for match in _REFERENCE.finditer(text) if match[1] and match[1] not in known]
+
+
+def _from(source: EnvFromSource, lookup: Lookup, path: str) -> Iterator[tuple[str, str]]:
+    for kind, reference in (("ConfigMap", source.config_map_ref), ("Secret", source.secret_ref)):
+        if reference is None:
+            continue
+        found = lookup(kind, reference.name)
+        if found is None and not reference.optional:
+            raise NotFound(f"{path}: {kind.lower()} {reference.name} does not exist")
+        for key, value in sorted(found.values.items()) if found is not None else ():
+            yield source.prefix + key, _text(value)
+
+
+def _value(  # noqa: PLR0913, PLR0917 (where values come from)
+    pod: Pod, container: Container, variable: EnvVar, known: Mapping[str, str], lookup: Lookup, room: Room
+) -> str | None:
+    source, path = variable.value_from, f"spec.containers[{container.name}].env[{variable.name}]"
     if source is None:
         return expand(variable.value, known)
-    if source.field_ref is not None:
-        return field(pod, source.field_ref.field_path)
+    if source.config_map_key_ref is not None:
+        return _key("ConfigMap", source.config_map_key_ref, lookup, path)
+    if source.secret_key_ref is not None:
+        return _key("Secret", source.secret_key_ref, lookup, path)
     if source.resource_field_ref is not None:
-        return resource_field(pod, container, source.resource_field_ref, room)
-    return None
+        return downward.resource(pod, source.resource_field_ref, container.name, room)
+    if source.field_ref is not None:
+        value = downward.field(pod, source.field_ref.field_path)
+        if value is None:
+            raise InvalidObject(f"{path}: there is no field {source.field_ref.field_path}")
+        return value
+    raise InvalidObject(f"{path}.valueFrom: names no source that is known here")
 
 
-def field(pod: Pod, path: str) -> str | None:
-    """A field of the pod by its downward name; a label that is not there is empty, as in Kubernetes. None: no such field."""
-    keyed = _KEYED_FIELD.fullmatch(path)
-    if keyed is not None:
-        return {"labels": pod.metadata.labels, "annotations": pod.metadata.annotations}[keyed[1]].get(keyed[2], "")
-    status = pod.status
-    return {
-        "metadata.name": pod.metadata.name,
-        "metadata.namespace": pod.metadata.namespace,
-        "metadata.uid": pod.metadata.uid,
-        "spec.nodeName": pod.spec.node_name,
-        "spec.serviceAccountName": pod.spec.service_account_name or "default",
-        "status.hostIP": _joined([status.host_ip] if status.host_ip else []),
-        "status.hostIPs": _joined([entry.ip for entry in status.host_ips]),
-        "status.podIP": _joined([status.pod_ip] if status.pod_ip else []),
-        "status.podIPs": _joined([entry.ip for entry in status.pod_ips]),
-    }.get(path)
-
-
-def resource_field(pod: Pod, default: Container, reference: ResourceFieldSelector, room: Mapping[str, Quantity]) -> str | None:
-    """In whole divisors, rounded up. What has no limit may use all the room there is. None: no such container."""
-    containers = (*pod.spec.containers, *pod.spec.init_containers)
-    container = next((c for c in containers if c.name == reference.container_name), None) if reference.container_name else default
-    if container is None:
+def _key(kind: str, reference: KeySelector, lookup: Lookup, path: str) -> str | None:
+    found = lookup(kind, reference.name)
+    if found is not None and reference.key in found.values:
+        return _text(found.values[reference.key])
+    if reference.optional:
         return None
-    side, _, name = reference.resource.partition(".")
-    own, nothing = container.resources, Quantity(0)
-    amount = own.effective_requests.get(name, nothing) if side == "requests" else own.limits.get(name) or room.get(name, nothing)
-    divisor = reference.divisor.nano if reference.divisor is not None and reference.divisor.nano else 10**9
-    return str(-(-amount.nano // divisor))
+    what = f"{kind.lower()} {reference.name}"
+    raise NotFound(f"{path}: {what} does not exist" if found is None else f"{path}: {what} has no key {reference.key}")
 
 
-def _joined(addresses: Sequence[IPAddress]) -> str:
-    return ",".join(str(address) for address in addresses)
+def _text(value: bytes) -> str:
+    """A variable cannot hold zero bytes; the rest passes as it is."""
+    return value.decode(errors="surrogateescape").partition("\0")[0]

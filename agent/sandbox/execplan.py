@@ -16,12 +16,13 @@ import msgspec
 
 from agent.errors import InvalidObject, NotFound
 from agent.kernel.libc import CAPABILITIES
-from agent.objects.container import Container
+from agent.objects.container import Container, VolumeMount
 from agent.objects.pod import Pod
 from agent.objects.quantity import Quantity
 from agent.objects.security import SecurityContext
 from agent.objects.validate_process import nul_problem
-from agent.sandbox.environment import environment, expand
+from agent.sandbox import environment as variables
+from agent.sandbox.environment import Lookup
 
 _DEFAULT_CAPABILITIES = (
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "NET_RAW"),
@@ -33,12 +34,14 @@ _OWN_ETC_FILES = ("hosts", "hostname", "resolv.conf")
 
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True):
-    """`source` on the node, shown at `target` in the pod. `propagation` has Kubernetes' names."""
+    """`source` on the node, or what is at `sub_path` in it, shown at `target` in the pod. `propagation` has Kubernetes' names."""
 
     source: str
     target: str
     read_only: bool = False
+    recursive_read_only: bool = False
     propagation: str = "None"
+    sub_path: str = ""
 
 
 class ExecPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,9 +77,10 @@ class ExecOptions:
 
 @dataclass(frozen=True, slots=True)
 class PodPaths:
-    """Where the pod's things are on the node. `volumes` maps a volume's name to its directory; `shm` is a tmpfs all
-    programs of the pod share; `etc` holds hosts, hostname, resolv.conf; a hostNetwork pod has no `net` namespace, a
-    hostIPC pod no `ipc`. `room` is what the node has for pods: what a container without a limit may use."""
+    """Where the pod's things are on the node. `volumes` maps a volume's name to its directory or device, `read_only_volumes`
+    are those that no mount may make writable; `shm` is a tmpfs all programs of the pod share; `etc` holds hosts, hostname,
+    resolv.conf; a hostNetwork pod has no `net` namespace, a hostIPC pod no `ipc`. `room` is what the node has for pods: what
+    a container without a limit may use."""
 
     namespaces: Mapping[str, Path]
     cgroup_files: tuple[Path, ...]
@@ -85,20 +89,21 @@ class PodPaths:
     logs: Path
     volumes: Mapping[str, Path] = field(default_factory=dict)
     room: Mapping[str, Quantity] = field(default_factory=dict)
+    read_only_volumes: frozenset[str] = frozenset()
 
 
-def exec_plan(pod: Pod, options: ExecOptions, paths: PodPaths) -> tuple[ExecPlan, tuple[str, ...]]:
+def exec_plan(pod: Pod, options: ExecOptions, paths: PodPaths, lookup: Lookup = variables.nothing) -> tuple[ExecPlan, tuple[str, ...]]:
     """The plan, and what a user should know of what it leaves out. Raises InvalidObject, NotFound."""
     container = container_of(pod, options.container)
     context = container.security_context or SecurityContext()
     uid, gid = _user(pod, container, context)
     home = {"HOME": "/root" if uid == 0 else "/"}
-    variables, warnings = environment(pod, container, defaults=home, wanted=options.environment, room=paths.room)
-    volumes, missing = _volume_binds(container, paths)
+    environment, warnings = variables.environment(pod, container, defaults=home, wanted=options.environment, lookup=lookup, room=paths.room)
+    volumes, missing = _volume_binds(container, paths, environment)
     privileged = bool(context.privileged)
     plan = ExecPlan(
-        argv=_argv(pod, container, options, variables),
-        environment=variables,
+        argv=_argv(pod, container, options, environment),
+        environment=environment,
         working_directory=container.working_dir or "/",
         uid=uid,
         gid=gid,
@@ -128,7 +133,7 @@ def container_of(pod: Pod, name: str) -> Container:
     raise NotFound(f"pod {pod.metadata.namespace}/{pod.metadata.name} has no container {name}", hint=f"it has: {names}")
 
 
-def _argv(pod: Pod, container: Container, options: ExecOptions, variables: Mapping[str, str]) -> tuple[str, ...]:
+def _argv(pod: Pod, container: Container, options: ExecOptions, environment: Mapping[str, str]) -> tuple[str, ...]:
     if options.argv and not options.argv[0]:
         raise InvalidObject("the command to run is an empty word", hint="name a program after --")
     problems = [*_nul_problems(enumerate(options.argv), "command"), *_nul_problems(options.environment.items(), "environment")]
@@ -141,7 +146,7 @@ def _argv(pod: Pod, container: Container, options: ExecOptions, variables: Mappi
             f"container {container.name} of pod {pod.metadata.namespace}/{pod.metadata.name} has no command, and images are not read",
             hint=f"say what to run: podwright exec {pod.metadata.name} -- COMMAND",
         )
-    return tuple(expand(word, variables) for word in (*container.command, *container.args))
+    return tuple(variables.expand(word, environment) for word in (*container.command, *container.args))
 
 
 def _nul_problems(texts: Iterable[tuple[Any, str]], path: str) -> Iterator[str]:
@@ -182,24 +187,50 @@ def _capabilities(container: Container, context: SecurityContext) -> tuple[str, 
 
 def _node_binds(paths: PodPaths) -> Iterator[Bind]:
     for directory in _HOST_DIRECTORIES:
-        yield Bind(source=directory, target=directory, read_only=True)
+        yield Bind(source=directory, target=directory, read_only=True, recursive_read_only=True)
     for name in _OWN_ETC_FILES:
         yield Bind(source=str(paths.etc / name), target=f"/etc/{name}", read_only=True)
     yield Bind(source=str(paths.shm), target="/dev/shm")  # noqa: S108 - in the pod
 
 
-def _volume_binds(container: Container, paths: PodPaths) -> tuple[list[Bind], tuple[str, ...]]:
+def _volume_binds(container: Container, paths: PodPaths, environment: Mapping[str, str]) -> tuple[list[Bind], tuple[str, ...]]:
     binds, warnings = [], []
     for number, mount in enumerate(container.volume_mounts):
         where = f"spec.containers[{container.name}].volumeMounts[{number}]"
-        if mount.name not in paths.volumes:
-            warnings.append(f"{where}: volume {mount.name} is not mounted on this node: {mount.mount_path} is missing")
-        elif mount.sub_path or mount.sub_path_expr:
-            warnings.append(f"{where}.subPath is not supported: {mount.mount_path} is missing")
+        if mount.name in paths.volumes:
+            binds.append(_volume_bind(mount, paths, environment, where))
         else:
-            source, propagation = str(paths.volumes[mount.name]), mount.mount_propagation.value
-            binds.append(Bind(source=source, target=mount.mount_path, read_only=mount.read_only, propagation=propagation))
+            warnings.append(f"{where}: volume {mount.name} is not mounted on this node: {mount.mount_path} is missing")
+    for number, device in enumerate(container.volume_devices):
+        if device.name in paths.volumes:
+            is_read_only = device.name in paths.read_only_volumes
+            binds.append(Bind(source=str(paths.volumes[device.name]), target=device.device_path, read_only=is_read_only))
+        else:
+            warnings.append(f"spec.containers[{container.name}].volumeDevices[{number}]: volume {device.name} is not on this node")
     return binds, tuple(warnings)
+
+
+def _volume_bind(mount: VolumeMount, paths: PodPaths, environment: Mapping[str, str], where: str) -> Bind:
+    is_read_only = mount.read_only or mount.name in paths.read_only_volumes
+    return Bind(
+        source=str(paths.volumes[mount.name]),
+        target=mount.mount_path,
+        read_only=is_read_only,
+        recursive_read_only=is_read_only and mount.recursive_read_only in ("Enabled", "IfPossible"),
+        propagation=mount.mount_propagation.value,
+        sub_path=_sub_path(mount, environment, where),
+    )
+
+
+def _sub_path(mount: VolumeMount, environment: Mapping[str, str], where: str) -> str:
+    if not mount.sub_path_expr:
+        return mount.sub_path
+    if unknown := variables.unknown_references(mount.sub_path_expr, environment):
+        raise InvalidObject(f"{where}.subPathExpr: no variable {', '.join(unknown)} is set")
+    path = variables.expand(mount.sub_path_expr, environment)
+    if path.startswith("/") or ".." in path.split("/") or not path:
+        raise InvalidObject(f'{where}.subPathExpr: it becomes "{path}", which must be relative and without ".."')
+    return path
 
 
 def _first(*choices: int | None) -> int:

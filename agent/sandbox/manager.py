@@ -36,6 +36,7 @@ from agent.sandbox.execplan import ExecOptions, PodPaths
 from agent.sandbox.lifecycle import FINALIZER, Step
 from agent.sandbox.status import Problem
 from agent.store.base import Store
+from agent.volume.pods import PodVolumes
 
 POD_IFNAME = "eth0"
 Record = Callable[[Object, Literal["Normal", "Warning"], str, str], None]
@@ -62,10 +63,18 @@ class SandboxManager:
     """`now` gives RFC 3339 times, `record` writes an event for people."""
 
     def __init__(  # noqa: PLR0913 (what a sandbox is made of)
-        self, node: Node, *, store: Store, network: NetworkManager, cgroups: Cgroups, now: Callable[[], str], record: Record
+        self,
+        node: Node,
+        *,
+        store: Store,
+        network: NetworkManager,
+        volumes: PodVolumes,
+        cgroups: Cgroups,
+        now: Callable[[], str],
+        record: Record,
     ) -> None:
         self._node, self._store, self._network, self._cgroups = node, store, network, cgroups
-        self._now, self._record = now, record
+        self._volumes, self._now, self._record = volumes, now, record
         self._ledger, self._ledger_lock = Ledger(node.allocatable), threading.Lock()
         self._uids: dict[Key, str] = {}
         self._ending: dict[str, float] = {}
@@ -87,7 +96,10 @@ class SandboxManager:
                 self._network.detach(attachment.attachment_key)
         for uid in sorted(self._found_uids() - pods.keys()):
             logger.info("removing what is left of pod {}", uid)
-            self._remove(uid)
+            try:
+                self._remove(uid)
+            except PodwrightError as error:  # what is left of one pod must not keep the others from their agent
+                logger.error("cannot remove all that is left of pod {}: {}", uid, error)
 
     def clear(self) -> None:
         """Remove every sandbox of this node, on record or not, and what holds them. Not to be started again."""
@@ -107,6 +119,7 @@ class SandboxManager:
         known = self._uids.get(key)
         if known is not None and (pod is None or pod.metadata.uid != known):
             self._remove(known)
+            self._volumes.forget(key)
             del self._uids[key]
         if pod is not None:
             return self._step(pod, lifecycle.next_step(pod, self._node.name))
@@ -130,11 +143,14 @@ class SandboxManager:
             self._report(pod, status.not_ready(pod, problem, (), self._now()))
             return _LOOK_FOR_ROOM_S
         bound = _bound(pod, self._node.name)
+        doing, failed = "mount volumes", "FailedMount"
         try:
+            self._ensure_volumes(bound)
+            doing, failed = "build sandbox", "SandboxFailed"
             addresses = self._ensure(bound)
         except PodwrightError as error:
-            reason = "InsufficientAddresses" if isinstance(error, Exhausted) else "SandboxFailed"
-            problem = Problem(reason, f"cannot build sandbox of pod {pod.metadata.namespace}/{pod.metadata.name}: {error.message}")
+            reason = "InsufficientAddresses" if isinstance(error, Exhausted) and failed == "SandboxFailed" else failed
+            problem = Problem(reason, f"cannot {doing} of pod {pod.metadata.namespace}/{pod.metadata.name}: {error.message}")
             self._record(pod, "Warning", reason, problem.message)
             self._report(pod, status.not_ready(bound, problem, self._node.addresses, self._now()), bound)
             raise
@@ -148,6 +164,17 @@ class SandboxManager:
                 self._ledger.hold(pod)
                 return ()
             return self._ledger.admit(pod)
+
+    def _ensure_volumes(self, pod: Pod) -> None:
+        """A pod that stands goes on with the volumes it has when one cannot be brought up to date."""
+        if not pod.spec.volumes:
+            return
+        try:
+            self._volumes.ensure_(pod)
+        except PodwrightError as error:
+            if not status.is_sandboxed(pod):
+                raise
+            self._record(pod, "Warning", "FailedMount", error.message)
 
     def _ensure(self, pod: Pod) -> tuple[IPAddress, ...]:
         uid = pod.metadata.uid
@@ -193,6 +220,7 @@ class SandboxManager:
             return wait_s
         self._remove(uid)
         self._uids.pop(pod.key, None)
+        self._volumes.forget(pod.key)
         remaining = tuple(name for name in pod.metadata.finalizers if name != FINALIZER)
         metadata = msgspec.structs.replace(pod.metadata, finalizers=remaining)
         self._store.update(msgspec.structs.replace(pod, metadata=metadata))
@@ -222,6 +250,7 @@ class SandboxManager:
                 lambda: self._network.detach(self._attachment_key(uid)),
                 lambda: netns.remove(self._node.namespaces_dir / uid),
                 lambda: self._cgroups.remove_(_cgroup_name(uid)),
+                lambda: self._volumes.remove_(uid),
                 lambda: self._remove_pod_dir(uid),
             )
         )
@@ -250,7 +279,7 @@ class SandboxManager:
             raise Unavailable(f"pod {namespace}/{name} has no sandbox yet: {pod.status.message or 'it is being built'}")
         with self._exec_lock:
             paths = self._exec_paths(pod)
-        plan, warnings = execplan.exec_plan(pod, options, paths)
+        plan, warnings = execplan.exec_plan(pod, options, paths, self._volumes.lookup(pod))
         return {"plan": msgspec.to_builtins(plan), "warnings": list(warnings)}
 
     def _exec_paths(self, pod: Pod) -> PodPaths:
@@ -262,6 +291,7 @@ class SandboxManager:
         (directory / _LOGS).mkdir(exist_ok=True)
         if not pod.spec.host_ipc:
             mount.ensure_tmpfs(directory / _SHM, data="mode=1777,size=64m")
+        shown = self._volumes.ensure_(pod)
         return PodPaths(
             namespaces={kind: namespaces / kind for kind in settings.namespace_kinds(pod)},
             cgroup_files=self._cgroups.join_files(_cgroup_name(uid)),
@@ -269,6 +299,8 @@ class SandboxManager:
             shm=_HOST_SHM if pod.spec.host_ipc else directory / _SHM,
             logs=directory / _LOGS,
             room=self._node.allocatable.quantities(),
+            volumes={name: volume.path for name, volume in shown.items()},
+            read_only_volumes=frozenset(name for name, volume in shown.items() if volume.read_only),
         )
 
     def usage_of_all(self) -> dict[str, CgroupUsage]:
@@ -278,6 +310,10 @@ class SandboxManager:
             with suppress(PodwrightError):
                 found[uid] = self._cgroups.usage(_cgroup_name(uid))
         return found
+
+    def readers(self, changed: Key) -> frozenset[Key]:
+        """The pods that have files made of this ConfigMap or Secret."""
+        return self._volumes.readers(changed)
 
     def is_ours(self, container_id: str) -> bool:
         """True for the uid of a standalone pod, which is not a runtime's to collect."""

@@ -19,7 +19,7 @@ import os
 import stat
 from typing import NamedTuple
 
-from agent.kernel import libc
+from agent.kernel import libc, subpath
 
 _STAGE = "/run"
 """Any directory that always exists: what is mounted there is seen by this mount namespace only."""
@@ -38,12 +38,14 @@ _PROPAGATION = {"None": libc.MS_PRIVATE, "HostToContainer": libc.MS_SLAVE, "Bidi
 
 
 class Bind(NamedTuple):
-    """`source` on the node, shown at `target` in the pod."""
+    """`source` on the node, or what is at `sub_path` in it, shown at `target` in the pod."""
 
     source: str
     target: str
     read_only: bool = False
+    recursive_read_only: bool = False
     propagation: str = "None"
+    sub_path: str = ""
 
 
 class _Tree(NamedTuple):
@@ -58,7 +60,11 @@ def build(binds: list[Bind], *, read_only_root: bool, unmask_proc: bool) -> None
     """Leave the calling process in the tree; its /proc shows the process namespace it is in."""
     libc.unshare(libc.CLONE_NEWNS)
     links = {name: os.readlink(f"/{name}") for name in LINKED if os.path.islink(f"/{name}")}
-    plain = [Bind(f"/{name}", f"/{name}", read_only=True) for name in LINKED if name not in links and os.path.isdir(f"/{name}")]
+    plain = [
+        Bind(f"/{name}", f"/{name}", read_only=True, recursive_read_only=True)
+        for name in LINKED
+        if name not in links and os.path.isdir(f"/{name}")
+    ]
     devices = [Bind(f"/dev/{name}", f"/dev/{name}") for name in _DEVICES]
     trees = [_pick_up(bind) for bind in [*plain, *devices, *sorted(binds, key=lambda bind: bind.target.count("/"))]]
     _enter_empty_root()
@@ -72,10 +78,22 @@ def build(binds: list[Bind], *, read_only_root: bool, unmask_proc: bool) -> None
 
 
 def _pick_up(bind: Bind) -> _Tree:
-    fd = libc.open_tree(bind.source, clone=True, recursive=True)
-    attributes = libc.MOUNT_ATTR_RDONLY if bind.read_only else 0
-    libc.mount_setattr(fd, recursive=True, attributes=attributes, propagation=_PROPAGATION[bind.propagation])
+    fd = _copy_beneath(bind) if bind.sub_path else libc.open_tree(bind.source, clone=True, recursive=True)
+    if bind.read_only:
+        libc.mount_setattr(fd, recursive=bind.recursive_read_only, attributes=libc.MOUNT_ATTR_RDONLY)
+    libc.mount_setattr(fd, recursive=True, propagation=_PROPAGATION[bind.propagation])
     return _Tree(fd, stat.S_ISDIR(os.fstat(fd).st_mode), bind)
+
+
+def _copy_beneath(bind: Bind) -> int:
+    """The kernel resolves the path and stays in the volume, whatever the pod does to its links meanwhile."""
+    root = os.open(bind.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = subpath.open_(root, bind.sub_path)
+    try:
+        return libc.open_tree(fd, clone=True, recursive=True)
+    finally:
+        os.close(fd)
+        os.close(root)
 
 
 def _enter_empty_root() -> None:
@@ -138,7 +156,7 @@ def _make_replaceable(directory: str) -> None:
         target = os.path.join(directory, entry.name)
         if entry.is_symlink():
             os.symlink(os.readlink(entry.path), target)
-        else:
+        elif os.path.exists(entry.path):  # somebody may be editing the node's /etc
             _put(_pick_up(Bind(entry.path, target)))
     os.close(fd)
 
@@ -147,7 +165,7 @@ def _restrict_proc() -> None:
     """Some files of /proc act on the node, or tell of it, whoever reads them as user 0 in any namespace."""
     for name in _PROC_READ_ONLY:
         if os.path.exists(f"/proc/{name}"):
-            _put(_pick_up(Bind(f"/proc/{name}", f"/proc/{name}", read_only=True)))
+            _put(_pick_up(Bind(f"/proc/{name}", f"/proc/{name}", read_only=True, recursive_read_only=True)))
     for name in _PROC_HIDDEN:
         if os.path.isdir(f"/proc/{name}"):
             libc.mount("podwright", f"/proc/{name}", "tmpfs", _KERNEL_VIEW | libc.MS_RDONLY, "size=0,mode=0555")

@@ -44,6 +44,11 @@ def write(directory: Path, payload: Payload, *, gid: int | None = None) -> bool:
     return True
 
 
+def is_written(directory: Path) -> bool:
+    """Whether some version is there."""
+    return _current(directory) is not None
+
+
 def _mode(mode: int, gid: int | None) -> int:
     return mode if gid is None else mode | 0o440
 

@@ -24,7 +24,7 @@ from agent.kernel.filesystem import Kind
 from agent.killpoint import reach
 from agent.objects.volumes import EmptyDirVolume
 from agent.volume import tree
-from agent.volume.layout import PodPlace, Plugin
+from agent.volume.layout import Plugin, PodPlace
 
 _BLOCK = 4096
 _INODE_BYTES = 256

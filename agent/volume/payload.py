@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from agent.errors import InvalidObject, NotFound, Unsupported
 from agent.objects import downward
 from agent.objects.config_data import ConfigMap, Secret
-from agent.objects.downward import NodeFacts
+from agent.objects.downward import Room
 from agent.objects.pod import Pod
 from agent.objects.volumes import DownwardAPIFile, KeyToPath, ProjectedVolume, Volume, VolumeProjection
 
@@ -32,16 +32,16 @@ class Content:
 Payload = Mapping[str, Content]
 
 
-def payload_of(volume: Volume, pod: Pod, lookup: Lookup, node: NodeFacts) -> Payload:
+def payload_of(volume: Volume, pod: Pod, lookup: Lookup, room: Room) -> Payload:
     """Raises NotFound for an object or key that is not there and not optional."""
     if (map_ := volume.config_map) is not None:
         return _of_object("ConfigMap", map_.name, map_.items, map_.default_mode, map_.optional, lookup)
     if (secret := volume.secret) is not None:
         return _of_object("Secret", secret.secret_name, secret.items, secret.default_mode, secret.optional, lookup)
     if (down := volume.downward_api) is not None:
-        return _of_pod(down.items, down.default_mode, pod, node)
+        return _of_pod(down.items, down.default_mode, pod, room)
     assert volume.projected is not None
-    return _of_projection(volume.projected, pod, lookup, node)
+    return _of_projection(volume.projected, pod, lookup, room)
 
 
 def references(volume: Volume) -> frozenset[tuple[str, str]]:
@@ -79,36 +79,34 @@ def _of_object(  # noqa: PLR0913, PLR0917 (the fields of one source)
     return found
 
 
-def _of_pod(items: Sequence[DownwardAPIFile], default_mode: int | None, pod: Pod, node: NodeFacts) -> Payload:
+def _of_pod(items: Sequence[DownwardAPIFile], default_mode: int | None, pod: Pod, room: Room) -> Payload:
     mode = DEFAULT_MODE if default_mode is None else default_mode
-    return {
-        _checked(item.path): Content(_value(item, pod, node).encode(), mode if item.mode is None else item.mode) for item in items
-    }
+    return {_checked(item.path): Content(_value(item, pod, room).encode(), mode if item.mode is None else item.mode) for item in items}
 
 
-def _value(item: DownwardAPIFile, pod: Pod, node: NodeFacts) -> str:
+def _value(item: DownwardAPIFile, pod: Pod, room: Room) -> str:
     if item.field_ref is not None:
         return downward.file_field(pod, item.field_ref.field_path)
     if item.resource_field_ref is not None:
-        return downward.resource(pod, item.resource_field_ref, item.resource_field_ref.container_name, node)
+        return downward.resource(pod, item.resource_field_ref, item.resource_field_ref.container_name, room)
     raise InvalidObject(f"downwardAPI item {item.path} has neither fieldRef nor resourceFieldRef")
 
 
-def _of_projection(volume: ProjectedVolume, pod: Pod, lookup: Lookup, node: NodeFacts) -> Payload:
+def _of_projection(volume: ProjectedVolume, pod: Pod, lookup: Lookup, room: Room) -> Payload:
     """Sources in order; the last one that has a path wins, as in Kubernetes."""
     found: dict[str, Content] = {}
     for source in volume.sources:
-        found.update(_of_source(source, volume.default_mode, pod, lookup, node))
+        found.update(_of_source(source, volume.default_mode, pod, lookup, room))
     return found
 
 
-def _of_source(source: VolumeProjection, mode: int | None, pod: Pod, lookup: Lookup, node: NodeFacts) -> Payload:
+def _of_source(source: VolumeProjection, mode: int | None, pod: Pod, lookup: Lookup, room: Room) -> Payload:
     if source.config_map is not None:
         return _of_object("ConfigMap", source.config_map.name, source.config_map.items, mode, source.config_map.optional, lookup)
     if source.secret is not None:
         return _of_object("Secret", source.secret.name, source.secret.items, mode, source.secret.optional, lookup)
     if source.downward_api is not None:
-        return _of_pod(source.downward_api.items, mode, pod, node)
+        return _of_pod(source.downward_api.items, mode, pod, room)
     raise Unsupported("projected sources serviceAccountToken, clusterTrustBundle and podCertificate need a cluster, which is not here")
 
 

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.errors import InUse, KernelError
+from agent.errors import InUse, InvalidObject, KernelError
 from agent.kernel import libc
 from agent.killpoint import reach
 
 _STAY = libc.RESOLVE_BENEATH | libc.RESOLVE_NO_SYMLINKS | libc.RESOLVE_NO_MAGICLINKS | libc.RESOLVE_NO_XDEV
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_DEEPEST_GIVEN = 256
 _DEEPEST = 64
 """What is nested deeper is moved up and deleted from there: descriptors are few, and so is our stack."""
 
@@ -35,8 +36,9 @@ def remove(path: Path) -> None:
         if _unlinked(parent, path.name):
             return
         with _entered(parent, path.name, path) as top:
-            for name in _names(top):
-                _remove_entry(top, name, top, path, 1)
+            while names := _names(top):  # again: what was moved up comes to lie here
+                for name in names:
+                    _remove_entry(top, name, top, path, 1)
         os.rmdir(path.name, dir_fd=parent)
     except FileNotFoundError:
         pass
@@ -45,18 +47,17 @@ def remove(path: Path) -> None:
     reach(f"rm after {path}")
 
 
-def _remove_entry(parent: int, name: str, top: int, path: Path, depth: int) -> None:  # noqa: PLR0913, PLR0917 (a walk's state)
+def _remove_entry(parent: int, name: str, top: int, path: Path, depth: int) -> None:
     if _unlinked(parent, name):
         return
     if depth >= _DEEPEST:
         moved = f".deep-{os.stat(name, dir_fd=parent, follow_symlinks=False).st_ino}"
         os.rename(name, moved, src_dir_fd=parent, dst_dir_fd=top)
-        return _remove_entry(top, moved, top, path, 1)
+        return
     with _entered(parent, name, path) as directory:
         for inner in _names(directory):
             _remove_entry(directory, inner, top, path, depth + 1)
     os.rmdir(name, dir_fd=parent)
-    return None
 
 
 def set_group(path: Path, gid: int, *, read_only: bool = False, only_if_root_differs: bool = False) -> bool:
@@ -70,7 +71,9 @@ def set_group(path: Path, gid: int, *, read_only: bool = False, only_if_root_dif
     return True
 
 
-def _set_below(directory: int, gid: int, read_only: bool) -> None:
+def _set_below(directory: int, gid: int, read_only: bool, depth: int = 0) -> None:
+    if depth > _DEEPEST_GIVEN:
+        raise InvalidObject(f"directories are nested deeper than {_DEEPEST_GIVEN}", hint="set fsGroupChangePolicy: OnRootMismatch")
     for name in _names(directory):
         try:
             fd = libc.openat2(directory, name, os.O_PATH | os.O_NOFOLLOW, resolve=_STAY & ~libc.RESOLVE_NO_SYMLINKS)
@@ -83,7 +86,7 @@ def _set_below(directory: int, gid: int, read_only: bool) -> None:
             if stat.S_ISDIR(found.st_mode):
                 inner = libc.openat2(directory, name, _DIRECTORY, resolve=_STAY)
                 try:
-                    _set_below(inner, gid, read_only)
+                    _set_below(inner, gid, read_only, depth + 1)
                 finally:
                     os.close(inner)
             _give(fd, found, gid, read_only)

@@ -336,7 +336,9 @@ def test_the_plan_is_json_a_person_can_read(web: Sandbox) -> None:
         "source": "/usr",
         "target": "/usr",
         "read_only": True,
+        "recursive_read_only": True,
         "propagation": "None",
+        "sub_path": "",
     }
 
 

@@ -109,9 +109,9 @@ def test_deleting_by_manifest_goes_backwards(client: Client) -> None:
 
 
 def test_warnings_travel_with_their_object(client: Client) -> None:
-    (item,) = client.apply(manifest({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}}))["items"]
+    (item,) = client.apply(manifest({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "c"}, "spec": {}}))["items"]
     assert item["result"] == "created"
-    assert item["warnings"] == ["kind ConfigMap is stored but nothing acts on it yet"]
+    assert item["warnings"] == ["kind LimitRange is stored but nothing acts on it yet"]
 
 
 @pytest.mark.parametrize("body", [b"", b"# nothing\n", b"\xff\xfe", b"{", b"- a\n- b\n"])

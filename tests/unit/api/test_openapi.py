@@ -33,6 +33,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "pods": pod("sample"),
     "nodes": {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "sample"}},
     "deployments": deployment("sample"),
+    "secrets": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sample"}, "data": {"a": "Yg=="}},
     "configmaps": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "sample"}, "data": {"a": "b"}},
     "priorityclasses": {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "sample"}, "value": 1},
     "ingresses": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "sample"}, "spec": {}},

@@ -17,8 +17,8 @@ from agent.store.base import Event, EventType
 from tests.unit.controllers.worlds import START, MemoryStore, deployment
 
 KEY = Key("Namespace", "", "default")
-POLICY = Opaque(api_version="v1", kind="ConfigMap", metadata=ObjectMeta(name="settings", namespace="default"))
-ELSEWHERE = Opaque(api_version="v1", kind="ConfigMap", metadata=ObjectMeta(name="settings", namespace="other"))
+POLICY = Opaque(api_version="v1", kind="LimitRange", metadata=ObjectMeta(name="settings", namespace="default"))
+ELSEWHERE = Opaque(api_version="v1", kind="LimitRange", metadata=ObjectMeta(name="settings", namespace="other"))
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def test_content_goes_in_order_and_the_namespace_last(store: MemoryStore) -> Non
     store.delete(KEY)
 
     controller(store).reconcile(KEY)
-    assert left(store) == ["ConfigMap", "ConfigMap", "Namespace", "Pod"], "makers are gone, pods end"
+    assert left(store) == ["LimitRange", "LimitRange", "Namespace", "Pod"], "makers are gone, pods end"
     namespace = store.get(KEY)
     assert isinstance(namespace, Namespace)
     assert namespace.status.phase == "Terminating"
-    assert namespace.status.conditions[0].message == "waits for the end of: ConfigMap, Deployment, Pod"
+    assert namespace.status.conditions[0].message == "waits for the end of: Deployment, LimitRange, Pod"
 
     count = len(store.events)
     controller(store).reconcile(KEY)
@@ -68,9 +68,9 @@ def test_content_goes_in_order_and_the_namespace_last(store: MemoryStore) -> Non
 
     store.update(changed(store.get(pod.key), finalizers=()))
     controller(store).reconcile(KEY)
-    assert left(store) == ["ConfigMap", "Namespace"]
+    assert left(store) == ["LimitRange", "Namespace"]
     controller(store).reconcile(KEY)
-    assert left(store) == ["ConfigMap"]
+    assert left(store) == ["LimitRange"]
     assert store.find(ELSEWHERE.key) is not None
 
 

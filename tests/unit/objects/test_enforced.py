@@ -56,5 +56,5 @@ def test_the_highest_path_is_reported_once_however_many_have_it() -> None:
 
 
 def test_a_part_of_a_field_can_be_acted_on_and_another_not() -> None:
-    variables = [{"name": "A", "valueFrom": {"fieldRef": {}}}, {"name": "B", "valueFrom": {"secretKeyRef": {"key": "k"}}}]
-    assert not_enforced("Pod", {"spec": {"containers": [{"env": variables}]}}) == ["spec.containers[0].env[1].valueFrom.secretKeyRef"]
+    variables = [{"name": "A", "valueFrom": {"fieldRef": {}}}, {"name": "B", "valueFrom": {"fileKeyRef": {"key": "k"}}}]
+    assert not_enforced("Pod", {"spec": {"containers": [{"env": variables}]}}) == ["spec.containers[0].env[1].valueFrom.fileKeyRef"]

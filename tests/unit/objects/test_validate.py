@@ -159,7 +159,7 @@ OWN = "selector: {matchLabels: {app: web}}"
         ),
         (deployment(OWN, "containers: [{name: a}, {name: a}]"), "spec.template.spec.containers[1].name:"),
         ("apiVersion: v1\nkind: Namespace\nmetadata: {name: a.b}\n", 'metadata.name: "a.b" is not a DNS label'),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ../b}\n", 'metadata.name: "../b" cannot be part of a path'),
+        ("apiVersion: v1\nkind: LimitRange\nmetadata: {name: ../b}\n", 'metadata.name: "../b" cannot be part of a path'),
     ],
 )
 def test_what_is_wrong_beyond_the_types(text: str, problem: str) -> None:

@@ -84,9 +84,8 @@ def test_the_callers_variables_win() -> None:
 
 def test_a_variable_that_cannot_be_resolved_is_told() -> None:
     env = [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
-    made, warnings = exec_plan(pod({"env": env}), ExecOptions(), PATHS)
-    assert "KEY" not in made.environment
-    assert warnings == ("spec.containers[app].env[KEY].valueFrom is not supported: the variable is missing",)
+    with pytest.raises(NotFound, match=r"spec.containers\[app\].env\[KEY\]: secret s does not exist"):
+        plan({"env": env})
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_capabilities() -> None:
 def test_volumes_come_after_the_nodes_directories() -> None:
     mounts = [{"name": "data", "mountPath": "/etc/app", "readOnly": True, "mountPropagation": "HostToContainer"}]
     binds = plan({"volumeMounts": mounts}).binds
-    assert binds[0] == Bind(source="/usr", target="/usr", read_only=True)
+    assert binds[0] == Bind(source="/usr", target="/usr", read_only=True, recursive_read_only=True)
     assert binds[-1] == Bind(source="/pods/u/volumes/data", target="/etc/app", read_only=True, propagation="HostToContainer")
 
 

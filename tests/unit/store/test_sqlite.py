@@ -26,7 +26,7 @@ def test_what_was_stored_is_there_after_a_restart(file: Path) -> None:
     everything = [
         pod(finalizers=("a",)),
         namespace("shop"),
-        Opaque(api_version="v1", kind="ConfigMap", metadata=ObjectMeta(name="c", namespace="shop"), rest={"data": {"k": "v"}}),
+        Opaque(api_version="v1", kind="LimitRange", metadata=ObjectMeta(name="c", namespace="shop"), rest={"data": {"k": "v"}}),
         Attachment(metadata=ObjectMeta(name="0123"), network="podwright", container_id="c", ifname="eth0"),
     ]
     with SqliteStore(file) as store:
@@ -96,7 +96,7 @@ def test_later_writes_of_a_batch_see_the_earlier_ones(store: SqliteStore) -> Non
 def test_one_write_that_cannot_be_encoded_fails_alone(store: SqliteStore) -> None:
     held = threading.Event()
     store.create_soon(namespace("first")).add_done_callback(lambda _: held.wait(5))
-    strange = Opaque(api_version="v1", kind="ConfigMap", metadata=ObjectMeta(name="c"), rest={"data": object()})
+    strange = Opaque(api_version="v1", kind="LimitRange", metadata=ObjectMeta(name="c"), rest={"data": object()})
     bad, good = store.create_soon(strange), store.create_soon(pod())
     held.set()
     assert isinstance(bad.exception(5), NotImplementedError)
