@@ -29,7 +29,7 @@ def nothing(kind: str, name: str) -> ConfigMap | Secret | None:
 
 
 def environment(  # noqa: PLR0913 (where values come from)
-    pod: Pod, container: Container, *, defaults: Mapping[str, str], wanted: Mapping[str, str], lookup: Lookup, room: Room
+    pod: Pod, container: Container, *, defaults: Mapping[str, str], wanted: Mapping[str, str], room: Room, lookup: Lookup = nothing
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """With warnings. `wanted` wins over all; `room` is what the node has for pods. Raises NotFound, InvalidObject."""
     known = {"PATH": _DEFAULT_PATH, "HOSTNAME": pod.spec.hostname or pod.metadata.name, **defaults}
