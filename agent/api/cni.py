@@ -15,17 +15,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface, summarize_address_range
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface
 from typing import Protocol
 
 from loguru import logger
 
+from agent import teardown
 from agent.api.backend import CniReply
+from agent.api.cni_request import addresses_of, attach_request, ipam_plugin, key_of
 from agent.errors import InternalError, PodwrightError
 from agent.metrics import CNI_REQUESTS, CNI_SECONDS
 from agent.network.request import AttachRequest, AttachResult, Readiness
-from agent.objects.attachment import AttachmentKey, Bandwidth, PodReference, PortMapping
-from agent.objects.attachment import Protocol as Transport
+from agent.objects.attachment import AttachmentKey, IpamPlugin
 from agent.objects.meta import IPAddress, IPNetwork
 from cni import spec
 from cni.spec import CniRequest, Command
@@ -42,14 +43,18 @@ class Attacher(Protocol):
     def attach(self, request: AttachRequest) -> AttachResult:
         """All or nothing. Raises AlreadyExists (naming it) when the key is attached, Exhausted, Unavailable, KernelError."""
 
-    def detach(self, key: AttachmentKey) -> None:
-        """Absence is success, the namespace may be gone. When it returns, address, host link and hostPorts are free."""
+    def detach(self, key: AttachmentKey, ipam: IpamPlugin | None = None) -> None:
+        """Absence is success, the namespace may be gone. When it returns, address, host link and hostPorts are free; with
+        `ipam` that plugin's lease too, whatever is on record."""
 
     def take_back(self, attached: AttachResult) -> None:
         """As detach, but of this very attachment: a later one under its key stays."""
 
     def check(self, key: AttachmentKey, netns: str, addresses: Sequence[IPAddress]) -> None:
         """Raise NotFound or KernelError unless lease, links, addresses and rules are as attach() left them."""
+
+    def ask_ipam(self, verb: str, plugin: IpamPlugin, key: AttachmentKey | None = None, netns: str = "") -> None:
+        """CHECK, GC and STATUS, which the specification wants forwarded."""
 
     def collect(self, network: str, valid: frozenset[AttachmentKey] | None) -> None:
         """Detach what `network` has beyond `valid`; None: only what is provably dead. Goes on after an error, reports all."""
@@ -122,34 +127,40 @@ class CniService:
 
     def _add(self, request: CniRequest) -> Reply:
         self._refuse_own_namespace(request)
-        _refuse_unsupported(request)
         wanted = attach_request(request)
         self._before_attach()
         attached = self._attacher.attach(wanted)
         try:
-            result = cni_result(attached, request).encode(request.config.cni_version)
+            result = told_result(attached, request)
         except PodwrightError:
             self._attacher.take_back(attached)
             raise
         return Reply(_json(result), attached=attached)
 
     def _del(self, request: CniRequest) -> Reply:
-        self._attacher.detach(_key(request))
+        self._attacher.detach(key_of(request), ipam_plugin(request))
         return Reply()
 
     def _check(self, request: CniRequest) -> Reply:
         self._refuse_own_namespace(request)
-        self._attacher.check(_key(request), request.netns, _addresses_of(request))
+        if plugin := ipam_plugin(request):
+            self._attacher.ask_ipam("CHECK", plugin, key_of(request), request.netns)
+        self._attacher.check(key_of(request), request.netns, addresses_of(request))
         return Reply()
 
     def _gc(self, request: CniRequest) -> Reply:
         listed, network = request.config.valid_attachments, request.config.name
         valid = None if listed is None else frozenset(AttachmentKey(network, v.container_id, v.ifname) for v in listed)
-        self._attacher.collect(network, valid)
+        steps: list[Callable[[], object]] = [partial(self._attacher.collect, network, valid)]
+        if plugin := ipam_plugin(request):
+            steps.append(partial(self._attacher.ask_ipam, "GC", plugin))
+        teardown.run_all(steps)
         return Reply()
 
     def _status(self, request: CniRequest) -> Reply:
         try:
+            if plugin := ipam_plugin(request):
+                self._attacher.ask_ipam("STATUS", plugin)
             readiness = self._attacher.status(request.config.name)
         except PodwrightError as error:
             raise spec.NotReady(error.message, hint=error.hint) from error
@@ -164,33 +175,20 @@ class CniService:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise spec.InvalidNamespace(f"cannot open CNI_NETNS {request.netns!r}: {reason.lower()}") from None
-        if os.path.samestat(found, self._own) and not request.netns_override:
+        if os.path.samestat(found, self._own):
             raise spec.InvalidNamespace(
-                f"CNI_NETNS {request.netns!r} is the agent's own network namespace", hint="pass the path of the pod's namespace"
+                f"CNI_NETNS {request.netns!r} is the node's own network namespace", hint="pass the path of the pod's namespace"
             )
 
 
-def attach_request(request: CniRequest) -> AttachRequest:
-    runtime, args = request.config.runtime, request.args
-    rates = runtime.bandwidth
-    return AttachRequest(
-        key=_key(request),
-        netns=request.netns,
-        pod=PodReference(namespace=args.pod_namespace, name=args.pod_name, uid=args.pod_uid),
-        addresses=tuple(wanted.ip for wanted in request.wanted_ips),
-        ranges=tuple(tuple(net for item in ranges for net in _networks(item)) for ranges in runtime.ip_ranges),
-        mac=request.wanted_mac,
-        ports=tuple(
-            PortMapping(host_port=p.host_port, container_port=p.container_port, protocol=Transport(p.protocol.upper()), host_ip=p.host_ip)
-            for p in runtime.port_mappings
-        ),
-        bandwidth=Bandwidth(
-            ingress_rate=rates.ingress_rate,
-            ingress_burst=rates.ingress_burst,
-            egress_rate=rates.egress_rate,
-            egress_burst=rates.egress_burst,
-        ),
-    )
+def told_result(attached: AttachResult, request: CniRequest) -> dict[str, object]:
+    """In the caller's version. Behind another main plugin its result passes as it is."""
+    version = request.config.cni_version
+    if request.prev_result is None:
+        return cni_result(attached, request).encode(version)
+    given = request.config.raw["prevResult"]
+    same = given.get("cniVersion", version) == version
+    return {**given, "cniVersion": version} if same else request.prev_result.encode(version)
 
 
 def cni_result(attached: AttachResult, request: CniRequest) -> spec.Result:
@@ -204,7 +202,7 @@ def cni_result(attached: AttachResult, request: CniRequest) -> spec.Result:
         interfaces,
         tuple(spec.IpConfig(_with_prefix(a.address, a.prefix_length), a.gateway, index) for a in attached.addresses),
         tuple(_default_routes(attached)),
-        request.config.runtime.dns or request.config.dns,
+        request.config.runtime.dns or (request.config.dns if request.config.dns != spec.Dns() else attached.dns),
     )
 
 
@@ -219,41 +217,6 @@ def _default_routes(attached: AttachResult) -> list[spec.Route]:
 
 
 _EVERYWHERE: dict[int, IPNetwork] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
-
-
-def _key(request: CniRequest) -> AttachmentKey:
-    return AttachmentKey(request.config.name, request.container_id, request.ifname)
-
-
-def _networks(item: spec.IpRange) -> list[IPNetwork]:
-    """A range is the networks that make it up. Its gateway, the first address unless another is named, is no pod's."""
-    gateway, first, last = item.gateway or item.subnet[1], item.first, item.last
-    is_among = int(first) <= int(gateway) <= int(last)
-    parts = [(first, gateway - 1), (gateway + 1, last)] if is_among else [(first, last)]
-    return [network for low, high in parts if int(low) <= int(high) for network in summarize_address_range(low, high)]
-
-
-def _addresses_of(request: CniRequest) -> tuple[IPAddress, ...]:
-    """The addresses the previous result gives this interface; one of an unknown interface counts as ours."""
-    result = request.prev_result or spec.Result()
-    owners = [(ip.address.ip, result.interface_of(ip)) for ip in result.ips]
-    return tuple(address for address, owner in owners if owner is None or (owner.name == request.ifname and owner.sandbox))
-
-
-def _refuse_unsupported(request: CniRequest) -> None:
-    """What is asked for and not done is an error, never a silent substitution."""
-    config = request.config
-    if request.prev_result is not None:
-        raise spec.UnsupportedField("prevResult", "present", hint="podwright makes the interface: list it first in the conflist")
-    if config.ipam_type:
-        raise spec.UnsupportedField("ipam.type", config.ipam_type, hint="podwright gives the addresses itself: remove ipam")
-    if request.args.gateway:
-        raise spec.UnsupportedField("CNI_ARGS.GATEWAY", request.args.gateway, hint="the gateway is the node's: remove it")
-    for outer, ranges in enumerate(config.runtime.ip_ranges):
-        for inner, item in enumerate(ranges):
-            if item.gateway is not None and int(item.gateway) != int(item.subnet.network_address) + 1:
-                path = f"runtimeConfig.ipRanges[{outer}][{inner}].gateway"
-                raise spec.UnsupportedField(path, str(item.gateway), hint=f"the gateway is the first address of {item.subnet}")
 
 
 def _refusal(error: PodwrightError, raw: bytes) -> Reply:

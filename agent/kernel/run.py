@@ -12,12 +12,20 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from agent.errors import CommandFailed, DeadlineExceeded, Unsupported
 from agent.killpoint import reach
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Searched last: what starts the agent may know nothing of sbin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    status: int
+    stdout: str
+    stderr: str
 
 
 def run(
@@ -29,6 +37,16 @@ def run(
     accept: Sequence[int] = (0,),
 ) -> str:
     """Run to the end and return stdout. `accept`: exit statuses that are no failure; `environment` adds to a minimal one."""
+    outcome = run_anyhow(argv, deadline_s=deadline_s, stdin=stdin, environment=environment)
+    if outcome.status not in accept:
+        raise CommandFailed(shlex.join(argv), outcome.status, outcome.stderr)
+    return outcome.stdout
+
+
+def run_anyhow(
+    argv: Sequence[str], *, deadline_s: float = 30.0, stdin: str | None = None, environment: Mapping[str, str] | None = None
+) -> Outcome:
+    """As run, for programs that say on stdout what went wrong."""
     line = shlex.join(argv)
     reach(f"run before {line}")
     child = _start(argv, stdin is not None, environment or {})
@@ -39,9 +57,7 @@ def run(
     finally:
         _kill_group(child)
     reach(f"run after {line}")
-    if child.returncode not in accept:
-        raise CommandFailed(line, child.returncode, stderr)
-    return stdout
+    return Outcome(child.returncode, stdout, stderr)
 
 
 def _start(argv: Sequence[str], has_stdin: bool, extra: Mapping[str, str]) -> subprocess.Popen[str]:

@@ -40,6 +40,8 @@ def limit(host: Host, tables: Tables, old: Attachment, new: Attachment) -> None:
 
 def resize(host: Host, old: Attachment, new: Attachment) -> bool:
     """Both ends, the receiving host's before the pod's where they grow; False where the pod's is out of reach."""
+    if new.is_chained:
+        return False
     change = datapath.resize(new)
     try:
         with _namespace_of(new) as fd:

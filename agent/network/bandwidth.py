@@ -68,12 +68,13 @@ def egress_bucket(attachment: Attachment) -> TokenBucket | None:
 
 
 def shaper_ifname(attachment: Attachment) -> str:
-    return SHAPER_LINK_PREFIX + attachment.host_ifname.removeprefix(POD_LINK_PREFIX)
+    own = attachment.attachment_key.digest[:12] if attachment.is_chained else attachment.host_ifname.removeprefix(POD_LINK_PREFIX)
+    return SHAPER_LINK_PREFIX + own
 
 
 def shaper_ifindex(attachment: Attachment) -> int:
-    """The number that the pod's end of the veth has in the pod's namespace is free in the node's."""
-    return attachment.host_ifindex + 1
+    """The number that the pod's end of our veth has in the pod's namespace is free in the node's."""
+    return attachment.shaper_ifindex or attachment.host_ifindex + 1
 
 
 def ensure(attachment: Attachment, alias: str) -> tuple[Request, ...]:
@@ -96,7 +97,11 @@ def ensure(attachment: Attachment, alias: str) -> tuple[Request, ...]:
 def settle(attachment: Attachment, alias: str, qdiscs: Iterable[RootQdisc]) -> tuple[Request, ...]:
     """Its limits, and away with one towards the pod that is not wanted. (The other direction's goes with its link.)"""
     index = attachment.host_ifindex
-    is_stray = not attachment.bandwidth.ingress_rate and any(found.index == index and found.bucket for found in qdiscs)
+    is_stray = (
+        not attachment.is_chained
+        and not attachment.bandwidth.ingress_rate
+        and any(found.index == index and found.bucket for found in qdiscs)
+    )
     return (*ensure(attachment, alias), *((tc.remove_bucket(index),) if is_stray else ()))
 
 

@@ -195,7 +195,7 @@ def resize(attachment: Attachment) -> Resize:
 
 def detach(attachment: Attachment, bridge_index: int = 0) -> tuple[Request, ...]:
     """What deleting the host veth does not take with it: the routes and neighbours on the bridge."""
-    if not bridge_index:
+    if not bridge_index or attachment.is_chained:
         return ()
     routes = (route.remove_link_route(host_prefix(address), bridge_index) for address in attachment.addresses)
     return (*routes, *(neigh.remove_neighbour(bridge_index, address) for address in attachment.addresses))

@@ -27,8 +27,8 @@ class Ipam:
 
     def __init__(self, ranges: Sequence[IPNetwork], reserved: Iterable[IPAddress] = ()) -> None:
         _refuse_overlap(ranges)
-        kept = tuple(reserved)
-        self._ranges = {network: AddressRange(network, kept) for network in ranges}
+        self._kept = frozenset(reserved)
+        self._ranges = {network: AddressRange(network, self._kept) for network in ranges}
         self._held: dict[AttachmentKey, tuple[IPAddress, ...]] = {}
         self._owner: dict[IPAddress, AttachmentKey] = {}
         self._releases = itertools.count()
@@ -66,6 +66,20 @@ class Ipam:
         self._refuse_second(owner)
         _refuse_repeats(addresses, "address")
         return self._grant(owner, [(self._claimable(address), address) for address in addresses])
+
+    def adopt(self, owner: AttachmentKey, addresses: Sequence[IPAddress]) -> tuple[IPAddress, ...]:
+        """Addresses that another allocator gave: in our ranges they are claimed, elsewhere held by their owner all the
+        same. Raises as claim does."""
+        self._refuse_second(owner)
+        _refuse_repeats(addresses, "address")
+        for address in addresses:
+            self._refuse_taken(address)
+            if address in self._kept:
+                raise InvalidObject(f"address {address} is the node's own")
+        choices = [(self._claimable(address), address) for address in addresses if self._range_of(address)]
+        for chosen, address in choices:
+            chosen.take(address)
+        return self._record(owner, addresses)
 
     def restore(self, owner: AttachmentKey, addresses: Sequence[IPAddress]) -> tuple[IPAddress, ...]:
         """Take over a stored lease as it is. Returns the addresses that today's ranges would not give: they stay

@@ -90,6 +90,8 @@ class Leases:
                     raise
 
     def _choose(self, request: AttachRequest) -> tuple[IPAddress, ...]:
+        if request.ipam or request.is_chained:
+            return self._ipam.adopt(request.key, request.addresses)
         if request.addresses:
             return self._ipam.claim(request.key, request.addresses)
         if request.ranges:
@@ -112,7 +114,7 @@ class Leases:
         key = attachment.attachment_key
         with self._lock:
             self._attachments[key] = attachment
-            self._next_index = max(self._next_index, attachment.host_ifindex + 2)
+            self._next_index = max(self._next_index, (attachment.shaper_ifindex or attachment.host_ifindex + 1) + 1)
             try:
                 outside = self._ipam.restore(key, attachment.addresses)
                 self._ports.reserve(attachment)

@@ -27,7 +27,7 @@ from agent.errors import AlreadyExists, InvalidObject, KernelError, NotFound, Po
 from agent.kernel import conntrack, link, netns
 from agent.kernel.host import Host
 from agent.kernel.netlink import Request
-from agent.network import alter, bandwidth, datapath, hostports, inspect, node, reconcile, repair
+from agent.network import alter, bandwidth, chained, datapath, hostports, inspect, node, reconcile, repair
 from agent.network.address_range import RangeUsage
 from agent.network.leases import Leases
 from agent.network.node import NodeNetwork
@@ -121,7 +121,8 @@ class NetworkManager:
                 raise InvalidObject(f"netns {request.netns} is the node's own network namespace")
             with self._leases.exclusive(request.key), ExitStack() as undo:
                 bandwidth.check(request.bandwidth)
-                attachment = self._leases.promise(request, partial(self._describe, request, os.fstat(fd).st_ino))
+                found = chained.find(self._host, fd, request.key) if request.is_chained else None
+                attachment = self._leases.promise(request, partial(self._describe, request, os.fstat(fd).st_ino, found))
                 undo.callback(self._leases.take_back, attachment)
                 saved = self._store.create_soon(attachment)
                 undo.callback(self._forget, attachment)
@@ -145,7 +146,7 @@ class NetworkManager:
                 raise NotFound(f"interface {key.ifname} of container {key.container_id} is not attached")
             attachment = structs.replace(
                 old,
-                metadata=ObjectMeta(name=key.digest),  # without the version it was loaded with: the manager is the only writer
+                metadata=_versionless(old),
                 netns=NetnsIdentity(path=path, inode=os.fstat(fd).st_ino),
                 boot_id=self._boot_id,
                 host_ifindex=self._leases.take_index(),
@@ -159,10 +160,12 @@ class NetworkManager:
             self._leases.update(attachment)
         return attachment
 
-    def _describe(self, request: AttachRequest, inode: int, addresses: tuple[IPAddress, ...], index: int) -> Attachment:
+    def _describe(
+        self, request: AttachRequest, inode: int, found: chained.Found | None, addresses: tuple[IPAddress, ...], index: int
+    ) -> Attachment:
         key = request.key
-        return Attachment(
-            metadata=ObjectMeta(name=key.digest),
+        described = Attachment(
+            metadata=ObjectMeta(name=key.digest, labels=dict(request.labels)),
             network=key.network,
             container_id=key.container_id,
             ifname=key.ifname,
@@ -176,10 +179,15 @@ class NetworkManager:
             host_ifindex=index,
             ports=request.ports,
             bandwidth=request.bandwidth,
+            ipam=request.ipam,
         )
+        return found.described(described) if found else described
 
     def _build(self, attachment: Attachment, fd: int, undo: ExitStack) -> None:
-        change = datapath.attach(self.network, attachment, netns_fd=fd, bridge_index=self._bridge_index)
+        if attachment.is_chained:
+            change = chained.attach(self._host, attachment)
+        else:
+            change = datapath.attach(self.network, attachment, netns_fd=fd, bridge_index=self._bridge_index)
         undo.callback(self._remove_links, attachment)
         try:
             self._host.apply(change.host)
@@ -187,13 +195,17 @@ class NetworkManager:
             raise _explained(error, attachment) from error
         undo.callback(self._tables.remove, attachment)
         self._tables.add(attachment)
-        self._host.apply_in_pod(fd, change.pod_settings, change.pod)
+        if change.pod:
+            self._host.apply_in_pod(fd, change.pod_settings, change.pod)
         self._forget_early_clients(attachment)
         self._host.apply(change.seal)
 
     def _remove_links(self, attachment: Attachment) -> None:
-        shapers = [bandwidth.shaper_ifindex(attachment)] if attachment.bandwidth.egress_rate else []
-        teardown.run_all([partial(self._host.remove_link, index) for index in (attachment.host_ifindex, *shapers)])
+        links = [] if attachment.is_chained else [attachment.host_ifindex]
+        links += [bandwidth.shaper_ifindex(attachment)] if attachment.bandwidth.egress_rate else []
+        teardown.run_all([partial(self._host.remove_link, index) for index in links])
+        if attachment.is_chained:
+            self._host.apply(chained.release(attachment))
 
     def _forget_early_clients(self, attachment: Attachment) -> None:
         """Whoever sent to a host port before it was there would go on meeting the node, or the port's last pod, for as
@@ -273,7 +285,7 @@ class NetworkManager:
             old = self._leases.get(key)
             if old is None or not self.is_standing(old) or (new := change(old)) == old or not act(old, new):
                 return
-            new = structs.replace(new, metadata=ObjectMeta(name=key.digest))
+            new = structs.replace(new, metadata=_versionless(new))
             self._store.update(new)
             self._leases.update(new)
 
@@ -317,6 +329,11 @@ class NetworkManager:
     def close(self) -> None:
         self._is_closing.set()
         self._cleaners.shutdown()
+
+
+def _versionless(attachment: Attachment) -> ObjectMeta:
+    """Without the version it was loaded with: the manager is the only writer."""
+    return structs.replace(attachment.metadata, resource_version="")
 
 
 def _explained(error: KernelError, attachment: Attachment) -> PodwrightError:

@@ -1,9 +1,10 @@
 """What a fresh agent makes of the attachments it finds on record and the links it finds in the kernel. Pure.
 
 An attachment is alive when the boot is the same and its host veth is there, recognised by name and by the alias we
-wrote; paths and inodes of namespaces are only hints, they can be reused. A dead one of a runtime's container is
-given back; a pod of our own is built again in its namespace. A link of ours that nobody has on record, or that its
-attachment does not want, is a leftover of a change that never ended.
+wrote; an interface that another plugin made has no alias of ours, so index and name must do. Paths and inodes of
+namespaces are only hints, they can be reused. A dead one of a runtime's container is given back; a pod of our own is
+built again in its namespace. A link of ours that nobody has on record, or that its attachment does not want, is a
+leftover of a change that never ended.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ class Recovery:
 
 
 def plan(attachments: Iterable[Attachment], links: Sequence[Link], boot_id: str) -> Recovery:
+    by_name = {link.name: link for link in links}
     ours = {link.name: link for link in links if datapath.is_pod_link(link)}
     alive: list[Attachment] = []
     dead: list[Attachment] = []
     for attachment in attachments:
-        found = ours.get(attachment.host_ifname)
+        found = (by_name if attachment.is_chained else ours).get(attachment.host_ifname)
         if found is not None and attachment.boot_id == boot_id and _is_of(found, attachment):
             alive.append(attachment)
         else:
@@ -45,4 +47,5 @@ def plan(attachments: Iterable[Attachment], links: Sequence[Link], boot_id: str)
 
 def _is_of(found: Link, attachment: Attachment) -> bool:
     """The owner is written on a link when everything else is done: without it the attachment is not finished."""
-    return found.index == attachment.host_ifindex and datapath.attachment_of_alias(found.alias) == attachment.metadata.name
+    is_named = attachment.is_chained or datapath.attachment_of_alias(found.alias) == attachment.metadata.name
+    return found.index == attachment.host_ifindex and is_named

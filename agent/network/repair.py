@@ -93,6 +93,8 @@ def plan_each(
     there = set(_there(seen))
     found: dict[AttachmentKey, tuple[Request, ...]] = {}
     for attachment in attachments:
+        if attachment.is_chained:
+            continue  # whoever made the link looks after it
         if datapath.is_as_made(node, attachment, links[attachment.host_ifindex], bridge_index):
             requests = tuple(each for each in datapath.reach(node, attachment, bridge_index) if each not in there)
         else:

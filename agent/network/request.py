@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agent.config import Mode
 from agent.network import datapath
 from agent.network.node import GATEWAY_MAC, NodeNetwork
-from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, PodReference, PortMapping
+from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, IpamPlugin, PodReference, PortMapping
 from agent.objects.meta import IPAddress, IPNetwork
+from cni.spec import Dns
 
 
 @dataclass(frozen=True, slots=True)
 class AttachRequest:
-    """`netns` is a path. `addresses`: exactly these are wanted; `ranges`: allocate one from each instead of one per family."""
+    """`netns` is a path. `addresses`: exactly these are wanted; `ranges`: allocate one from each instead of one per family.
+
+    `ipam` gave the addresses, which may be of ranges that are none of ours. `is_chained`: the interface is there, with them.
+    """
 
     key: AttachmentKey
     netns: str
@@ -23,6 +28,9 @@ class AttachRequest:
     mac: str = ""
     ports: tuple[PortMapping, ...] = ()
     bandwidth: Bandwidth = Bandwidth()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ipam: IpamPlugin | None = None
+    is_chained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,8 @@ class AttachResult:
     bridge: str
     bridge_mac: str
     addresses: tuple[InterfaceAddress, ...]
+    dns: Dns = Dns()
+    """What the IPAM plugin says, if there is one."""
 
     @property
     def ifname(self) -> str:

@@ -63,8 +63,21 @@ class PodReference(Value, frozen=True):
     uid: str = ""
 
 
+class IpamPlugin(Value, frozen=True):
+    """A foreign plugin that gave the addresses, and all it must be told to take them back: CNI_PATH, CNI_ARGS, stdin."""
+
+    type: str
+    path: str = ""
+    args: str = ""
+    config: str = ""
+
+
 class Attachment(Object, frozen=True):
-    """metadata.name is `key.digest`; metadata.namespace is ""."""
+    """metadata.name is `key.digest`; metadata.namespace is "". metadata.labels are those that a runtime gave the pod.
+
+    `is_chained`: another plugin made the interface. Its links and addresses are not ours to make or to remove; firewall,
+    host ports and limits are, and `shaper_ifindex` is the link's that shapes what the pod sends.
+    """
 
     api_version: str = "podwright.io/v1"
     kind: Literal["Attachment"] = "Attachment"
@@ -81,6 +94,9 @@ class Attachment(Object, frozen=True):
     host_ifindex: int = 0
     ports: tuple[PortMapping, ...] = ()
     bandwidth: Bandwidth = Bandwidth()
+    ipam: IpamPlugin | None = None
+    is_chained: bool = False
+    shaper_ifindex: int = 0
 
     @property
     def attachment_key(self) -> AttachmentKey:

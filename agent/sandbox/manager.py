@@ -92,6 +92,8 @@ class SandboxManager:
             if pod.spec.node_name == self._node.name:
                 self._ledger.hold(pod)
         for attachment in lost:
+            if attachment.ipam is not None:
+                continue  # its plugin has to be told: RuntimeInterfaces.collect_dead
             if attachment.network != self._network.network.name or attachment.container_id not in pods:
                 self._network.detach(attachment.attachment_key)
         for uid in sorted(self._found_uids() - pods.keys()):

@@ -17,7 +17,7 @@ INTERVAL_S = 60.0
 
 
 class Sweeper:
-    """Does each of `jobs`, whatever becomes of the others."""
+    """Does each of `jobs` at once and then now and then, whatever becomes of the others."""
 
     def __init__(self, jobs: Sequence[Callable[[], object]], interval_s: float = INTERVAL_S) -> None:
         self._jobs, self._interval_s = jobs, interval_s
@@ -32,9 +32,11 @@ class Sweeper:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval_s):
+        while True:
             for job in self._jobs:
                 try:
                     job()
                 except (PodwrightError, OSError) as error:
                     logger.warning("cannot give back what dead containers held: {}", error)
+            if self._stop.wait(self._interval_s):
+                return

@@ -6,6 +6,7 @@ Unknown keys are never errors. A key with a meaning and a wrong value is code 7 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Mapping
@@ -106,6 +107,8 @@ class NetConf:
     args: ConfigArgs = ConfigArgs()
     dns: Dns = Dns()
     ipam_type: str = ""
+    labels: tuple[Label, ...] = ()
+    """Of every pod of this network that has none of its own."""
     valid_attachments: tuple[ValidAttachment, ...] | None = None
     """GC's list. None (absent or null) is "the caller does not know", () is "none is valid"."""
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -119,6 +122,15 @@ def read_identity(document: Field) -> NetConf:
     if not IDENTIFIER.fullmatch(name):
         document.get("name").refuse("letters, digits, '_', '.' or '-', starting with a letter or digit")
     return NetConf(read_version(document), name, raw=document.value)
+
+
+def read_for_delete(document: Field) -> NetConf:
+    """As read_identity; with the plugin that the address must be given back to, if there is one of sound name."""
+    try:
+        ipam_type = read_type(document.get("ipam").get("type"))
+    except InvalidConfig:
+        ipam_type = ""
+    return dataclasses.replace(read_identity(document), ipam_type=ipam_type)
 
 
 def read_version(document: Field) -> str:
@@ -140,9 +152,17 @@ def read_config(document: Field) -> NetConf:
         ),
         _dns(document.get("dns"), "nameservers", "search"),
         read_type(document.get("ipam").get("type")),
+        _default_labels(document.get("labels")),
         _valid_attachments(document),
         document.value,
     )
+
+
+def _default_labels(labels: Field) -> tuple[Label, ...]:
+    """An object, as Kubernetes writes labels."""
+    if labels and not isinstance(labels.value, dict):
+        labels.refuse("an object of strings")
+    return tuple(Label(key, labels.get(key).text()) for key in labels.value or ())
 
 
 def read_type(field: Field) -> str:

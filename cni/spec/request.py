@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cni.spec.config import IDENTIFIER, NetConf, read_config, read_identity, read_mac, read_version
+from cni.spec.config import IDENTIFIER, NetConf, read_config, read_for_delete, read_identity, read_mac, read_version
 from cni.spec.errors import InvalidConfig, InvalidEnvironment
 from cni.spec.field import Field, IPInterface, document
 from cni.spec.result import Result
@@ -65,8 +65,9 @@ class CniRequest:
     args: Args = Args()
     path: tuple[str, ...] = ()
     prev_result: Result | None = None
-    netns_override: bool = False
-    """CNI_NETNS_OVERRIDE: the caller knows that the namespace is the plugin's own."""
+    raw_args: str = ""
+    raw_config: str = ""
+    """CNI_ARGS and stdin as they came, for the plugin that addresses are delegated to."""
 
     @property
     def wanted_ips(self) -> tuple[IPInterface, ...]:
@@ -105,14 +106,15 @@ def parse(environment: Mapping[str, str], stdin: bytes) -> CniRequest:
         require_verb(command, _SINCE[command], identity.cni_version)
     return CniRequest(
         command,
-        identity if lenient else read_config(config_field),
+        read_for_delete(config_field) if lenient else read_config(config_field),
         container_id=environment.get("CNI_CONTAINERID", ""),
         netns=environment.get("CNI_NETNS", ""),
         ifname=environment.get("CNI_IFNAME", ""),
         args=Args() if lenient else _args(environment.get("CNI_ARGS", "")),
         path=tuple(filter(None, environment.get("CNI_PATH", "").split(":"))),
         prev_result=None if lenient else _prev_result(command, config_field, identity.cni_version),
-        netns_override=_is_true("CNI_NETNS_OVERRIDE", environment.get("CNI_NETNS_OVERRIDE", "")),
+        raw_args=environment.get("CNI_ARGS", ""),
+        raw_config=stdin.decode(),
     )
 
 

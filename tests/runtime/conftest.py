@@ -17,7 +17,7 @@ import pytest
 from agent.api.cni import CniService, Reply
 from agent.errors import AlreadyExists
 from agent.network.request import AttachRequest, AttachResult, InterfaceAddress, Readiness
-from agent.objects.attachment import AttachmentKey
+from agent.objects.attachment import AttachmentKey, IpamPlugin
 from agent.objects.meta import IPAddress
 from cni.conflist import install
 from tests.runtime import go_tools
@@ -40,9 +40,12 @@ class MemoryNetwork:
         index = 100 + len(self.attached)
         return AttachResult(request.key, index, mac, 1500, request.netns, "pwv1", "ee:ee:ee:ee:ee:ee", "pw0", mac, (ADDRESS,))
 
-    def detach(self, key: AttachmentKey) -> None:
+    def detach(self, key: AttachmentKey, ipam: IpamPlugin | None = None) -> None:
         self.attached.pop(key, None)
         self.detached.append(key)
+
+    def ask_ipam(self, verb: str, plugin: IpamPlugin, key: AttachmentKey | None = None, netns: str = "") -> None:
+        raise NotImplementedError(verb)
 
     def take_back(self, attached: AttachResult) -> None:
         self.detach(attached.key)

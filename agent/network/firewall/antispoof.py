@@ -31,7 +31,7 @@ from agent.kernel.nft.fields import (
 )
 from agent.kernel.nft.match import concat
 from agent.kernel.nft.statements import set_mark
-from agent.network.firewall.tables import ETHERTYPE, POD_LINKS, layer2
+from agent.network.firewall.tables import ETHERTYPE, NETDEV, POD_LINKS, layer2
 from agent.network.node import MARK_DNAT_BRIDGED, MARK_SPOOF_CHECKED, NodeNetwork
 from agent.objects.attachment import Attachment
 from agent.objects.meta import IPAddress
@@ -52,21 +52,25 @@ def targets(table: Table) -> Set:
 
 
 def sets(node: NodeNetwork) -> tuple[Set, ...]:
-    table = layer2(node)
-    return senders(table, 4), senders(table, 6), targets(table)
+    return tuple(each for table in _tables(node) for each in (senders(table, 4), senders(table, 6), targets(table)))
+
+
+def _tables(node: NodeNetwork) -> tuple[Table, ...]:
+    """Interfaces that other plugins made are judged at their device in either mode."""
+    return tuple(dict.fromkeys((layer2(node), NETDEV)))
 
 
 def chains(node: NodeNetwork) -> tuple[Chain, ...]:
     table = layer2(node)
-    judge = Chain(table, _CHAIN, tuple(_rules(table)))
+    judges = tuple(Chain(each, _CHAIN, tuple(_rules(each))) for each in _tables(node))
     if node.mode is Mode.ROUTED:
-        return (judge,)
+        return judges
     prerouting = Chain(table, "prerouting", (rule(iifname.is_(POD_LINKS), goto(_CHAIN)),), Hook("filter", "prerouting", -300))
-    return judge, prerouting, _between_ports(table)
+    return (*judges, prerouting, _between_ports(table))
 
 
 def device_chain(table: Table, attachment: Attachment) -> Chain:
-    """Routed mode: binds a host veth to the judgement. Named as the device."""
+    """Routed mode, and interfaces of other plugins: binds a host veth to the judgement. Named as the device."""
     device = attachment.host_ifname
     return Chain(table, device, (rule(goto(_CHAIN)),), Hook("filter", "ingress", -500, device, policy="drop"))
 

@@ -3,6 +3,7 @@
 pods leaving the cluster    to any destination but other pods, multicast and the non-masquerade networks
 hairpin                     a pod that reaches itself through its own host port (nft cannot compare two fields of a
                             packet, so the pairs pod . pod are elements)
+interfaces of other plugins never: that is theirs to do; pods of ours reach them with their own address
 127.0.0.1                   the node's own connections to a host port, whose source the pod could not answer
 """
 
@@ -28,6 +29,11 @@ def pods(family: int) -> Set:
     return Set(INET, f"pods{family}", (ADDRESS[family],))
 
 
+def chained(family: int) -> Set:
+    """Pods whose interface another plugin made."""
+    return Set(INET, f"chained{family}", (ADDRESS[family],))
+
+
 def hairpins(family: int) -> Set:
     return Set(INET, f"hairpins{family}", (ADDRESS[family], ADDRESS[family]))
 
@@ -38,17 +44,17 @@ def exempt(family: int) -> Set:
 
 
 def sets() -> tuple[Set, ...]:
-    return tuple(make(family) for family in (4, 6) for make in (pods, hairpins, exempt))
+    return tuple(make(family) for family in (4, 6) for make in (pods, chained, hairpins, exempt))
 
 
 def chains() -> tuple[Chain, ...]:
-    local = rule(oifname.is_not("lo"), saddr(4).is_(LOOPBACK), daddr(4).in_(pods(4)), masquerade())
-    return (inet_chain("nat-postrouting", Hook("nat", "postrouting", 100), *_rules(4), *_rules(6), local),)
+    local = (rule(oifname.is_not("lo"), saddr(4).is_(LOOPBACK), daddr(4).in_(each(4)), masquerade()) for each in (pods, chained))
+    return (inet_chain("nat-postrouting", Hook("nat", "postrouting", 100), *_rules(4), *_rules(6), *local),)
 
 
 def _rules(family: int) -> Iterator[Rule]:
     yield rule(ct_status.has("dnat"), concat(saddr(family), daddr(family)).in_(hairpins(family)), masquerade())
-    outside = (daddr(family).not_in(exempt(family)), daddr(family).not_in(pods(family)))
+    outside = tuple(daddr(family).not_in(each(family)) for each in (exempt, pods, chained))
     yield rule(saddr(family).in_(pods(family)), *outside, masquerade(fully_random=True))
 
 
@@ -62,8 +68,9 @@ def node_elements(node: NodeNetwork) -> Iterator[Element]:
 
 
 def elements(attachment: Attachment) -> Iterator[Element]:
+    members = chained if attachment.is_chained else pods
     for address in attachment.addresses:
-        yield pods(address.version).element(address)
+        yield members(address.version).element(address)
     for address in attachment.addresses:
         yield hairpins(address.version).element(address, address)
 

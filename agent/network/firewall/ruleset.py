@@ -29,12 +29,15 @@ def skeleton(node: NodeNetwork) -> Ruleset:
 
 def elements(node: NodeNetwork, attachment: Attachment) -> tuple[Element, ...]:
     """Everything one pod adds, in all sets."""
-    return (*antispoof.elements(layer2(node), attachment), *masquerade.elements(attachment), *hostport.elements(attachment))
+    table = NETDEV if attachment.is_chained else layer2(node)
+    own = (*antispoof.elements(table, attachment), *masquerade.elements(attachment), *hostport.elements(attachment))
+    return (*own, filter.foreign_ok().element(attachment.host_ifname)) if attachment.is_chained else own
 
 
 def device_chains(node: NodeNetwork, attachment: Attachment) -> tuple[Chain, ...]:
     """The chains on the pod's host veth: who judges it in routed mode, and who hands it over where it is limited."""
-    judge = (antispoof.device_chain(NETDEV, attachment),) if node.mode is Mode.ROUTED else ()
+    is_judged_here = node.mode is Mode.ROUTED or attachment.is_chained
+    judge = (antispoof.device_chain(NETDEV, attachment),) if is_judged_here else ()
     return (*judge, *shaping.device_chains(attachment))
 
 

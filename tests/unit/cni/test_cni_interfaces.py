@@ -18,6 +18,9 @@ class OneAttachment:
     def __init__(self, host_ifindex: int) -> None:
         self.held: Attachment | None = Attachment(network=KEY.network, container_id="c1", ifname="eth0", host_ifindex=host_ifindex)
 
+    def get(self, _: AttachmentKey) -> Attachment | None:
+        return self.held
+
     def detach(self, key: AttachmentKey, *, only_if: Callable[[Attachment], bool]) -> None:
         assert key == KEY
         if self.held and only_if(self.held):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.api.cni import attach_request
+from agent.api.cni_request import attach_request
 from cni import spec
 
 TABLE: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("ip_ranges.yaml").read_text())

@@ -11,7 +11,7 @@ import pytest
 from agent.api.cni import CniService, Reply
 from agent.errors import AlreadyExists, Exhausted, NotFound, Unavailable
 from agent.network.request import AttachRequest, AttachResult, InterfaceAddress, Readiness
-from agent.objects.attachment import AttachmentKey, Bandwidth, PodReference, PortMapping, Protocol
+from agent.objects.attachment import AttachmentKey, Bandwidth, IpamPlugin, PodReference, PortMapping, Protocol
 from agent.objects.meta import IPAddress
 
 KEY = AttachmentKey("pods", "c1", "eth0")
@@ -48,9 +48,12 @@ class MemoryNetwork:
             addresses=self.addresses,
         )
 
-    def detach(self, key: AttachmentKey) -> None:
+    def detach(self, key: AttachmentKey, ipam: IpamPlugin | None = None) -> None:
         self._fail()
         self.attached.pop(key, None)
+
+    def ask_ipam(self, verb: str, plugin: IpamPlugin, key: AttachmentKey | None = None, netns: str = "") -> None:
+        raise NotImplementedError(verb)
 
     def take_back(self, attached: AttachResult) -> None:
         self.detach(attached.key)
@@ -193,7 +196,7 @@ class TestAdd:
         own = {"CNI_NETNS": str(namespaces / "own")}
         assert failure(call("ADD", own))["code"] == 8
         assert network.attached == {}
-        assert call("ADD", {**own, "CNI_NETNS_OVERRIDE": "1"}).exit_code == 0
+        assert failure(call("ADD", {**own, "CNI_NETNS_OVERRIDE": "1"}))["code"] == 8, "the override is about the caller's namespace"
 
     def test_a_namespace_that_is_not_there_is_code_8(self, call: Any) -> None:
         error = failure(call("ADD", {"CNI_NETNS": "/nowhere/ns"}))
@@ -202,8 +205,7 @@ class TestAdd:
     @pytest.mark.parametrize(
         ("environment", "fields", "words"),
         [
-            ({}, {"prevResult": {"cniVersion": "1.1.0"}}, ["prevResult"]),
-            ({}, {"ipam": {"type": "host-local"}}, ["ipam.type", "host-local"]),
+            ({}, {"ipam": {"type": "host-local"}, "prevResult": {"ips": [{"address": "10.0.0.2/24"}]}}, ["ipam.type", "host-local"]),
             ({"CNI_ARGS": "GATEWAY=10.0.0.9"}, {}, ["GATEWAY", "10.0.0.9"]),
             (
                 {},

@@ -93,8 +93,8 @@ def test_host_ports_are_for_local_addresses_only() -> None:
 
 def test_only_pods_are_masqueraded() -> None:
     masquerading = [line for line in rules(node(), "inet", "nat-postrouting") if "masquerade" in line]
-    assert len(masquerading) == 5
-    assert all("@pods" in line or "@hairpins" in line for line in masquerading)
+    assert len(masquerading) == 6
+    assert all("@pods" in line or "@hairpins" in line or "127.0.0.0/8" in line for line in masquerading)
 
 
 @pytest.mark.parametrize("families", [(), (4,), (6,), (4, 6)])
