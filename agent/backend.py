@@ -13,10 +13,12 @@ from agent.api.backend import CniReply
 from agent.api.cni import CniService
 from agent.api.wire import ExecRequest, NodeUsage, PodUsage
 from agent.config import Config
-from agent.errors import Forbidden, NotFound
+from agent.errors import Forbidden, InvalidObject, NotFound
 from agent.network import traffic
 from agent.network.manager import NetworkManager
 from agent.objects.admit import admit
+from agent.objects.calico.policy import CalicoNetworkPolicy, GlobalNetworkPolicy
+from agent.objects.calico.tier import BUILT_IN_TIER_NAMES
 from agent.objects.meta import Key, Object
 from agent.objects.pod import Pod
 from agent.sandbox import status
@@ -49,6 +51,7 @@ class AgentBackend:
     def admit(self, new: Object, old: Object | None) -> Object:
         if old is None:
             self._refuse_missing_namespace(new)
+        self._refuse_missing_tier(new)
         return admit(new, old, node_name=self.node_name)
 
     def cni(self, request: bytes) -> CniReply:
@@ -131,3 +134,14 @@ class AgentBackend:
             raise NotFound(f"namespace {namespace} does not exist", hint=f"apply a Namespace {namespace} first")
         if found.metadata.deletion_timestamp is not None:
             raise Forbidden(f"namespace {namespace} is being deleted: nothing new goes in")
+
+    def _refuse_missing_tier(self, new: Object) -> None:
+        if not isinstance(new, CalicoNetworkPolicy | GlobalNetworkPolicy):
+            return
+        name = new.spec.tier
+        if name not in BUILT_IN_TIER_NAMES and self._store.find(Key("Tier", "", name)) is None:
+            raise InvalidObject(
+                f"cannot apply {new.key}: there is no tier {name}",
+                problems=(f'spec.tier: there is no tier "{name}"',),
+                hint=f"apply a Tier {name} first",
+            )

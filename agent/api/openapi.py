@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from agent import __version__
-from agent.api import apply, node, resources, scale, wire
+from agent.api import apply, node, policy, resources, scale, wire
 from agent.api.call import JSON, Handler
 from agent.api.peers import Access
 from agent.api.routes import AGENT_ROUTES, OBJECT_ROUTES, Route
@@ -41,6 +41,11 @@ _PARAMETERS = {
     "gracePeriodSeconds": "how long the processes of a pod may take to end; default: terminationGracePeriodSeconds",
     "inNamespace": "one namespace only; for manifests: that of objects which name none",
     "source": "what problems are reported against, such as a file name",
+    "from": "where a connection comes from: a pod, NAMESPACE/POD, or an address",
+    "to": "where it goes to: a pod, NAMESPACE/POD, or an address",
+    "protocol": "tcp, udp, sctp, icmp, icmpv6 or a number; default tcp",
+    "port": "the destination's port, 1 to 65535",
+    "policy": "KIND/NAME, such as networkpolicy/web",
 }
 _PATH = {
     "name": "the object's name",
@@ -60,6 +65,10 @@ _QUERY: dict[Handler, tuple[str, ...]] = {
     scale.patch: ("dryRun",),
     apply.apply: ("inNamespace", "dryRun", "source"),
     apply.delete: ("inNamespace", "dryRun", "source", "gracePeriodSeconds"),
+    policy.explain: ("from", "to", "inNamespace", "protocol", "port"),
+    policy.matrix: ("inNamespace", "protocol", "port"),
+    policy.changes: ("inNamespace", "protocol", "port", "source"),
+    policy.pods: ("policy", "inNamespace"),
     node.top_pods: ("inNamespace",),
     node.events: ("inNamespace", "labelSelector", "fieldSelector"),
 }
@@ -73,6 +82,7 @@ _BODIES: dict[Handler, tuple[str, str]] = {
     scale.patch: (resources.MERGE_PATCH, "Patch"),
     apply.apply: (YAML, "Manifest"),
     apply.delete: (YAML, "Manifest"),
+    policy.changes: (YAML, "Manifest"),
     node.cni: (BYTES, "CniRequest"),
     node.exec_plan: (JSON, "ExecRequest"),
 }
@@ -90,6 +100,10 @@ _ANSWERS: dict[Handler, tuple[str, str]] = {
     node.events: (JSON, "EventList"),
     node.cni: (JSON, "Anything"),
     node.exec_plan: (JSON, "ExecAnswer"),
+    policy.explain: (JSON, "PolicyVerdictList"),
+    policy.matrix: (JSON, "PolicyMatrix"),
+    policy.changes: (JSON, "PolicyChangeList"),
+    policy.pods: (JSON, "PolicyPods"),
     apply.apply: (JSON, "ApplyResult"),
     apply.delete: (JSON, "ApplyResult"),
     resources.list_: (JSON, "{kind}List"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.api import apply, node, resources, scale
+from agent.api import apply, node, policy, resources, scale
 from agent.api.call import Handler
 from agent.api.peers import Access
 
@@ -39,6 +39,10 @@ _AGENT = (
     Route("GET", "/top/node", READ, node.top_node),
     Route("GET", "/top/pods", READ, node.top_pods),
     Route("GET", "/events", READ, node.events),
+    Route("GET", "/policy/explain", READ, policy.explain),
+    Route("GET", "/policy/matrix", READ, policy.matrix),
+    Route("POST", "/policy/changes", READ, policy.changes),
+    Route("GET", "/policy/pods", READ, policy.pods),
     Route("POST", "/cni", WRITE, node.cni, is_cni=True),
     Route("POST", "/apply", WRITE, apply.apply),
     Route("DELETE", "/apply", WRITE, apply.delete),

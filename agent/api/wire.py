@@ -157,3 +157,74 @@ class PodUsage(Wire, frozen=True):
 
 class PodUsageList(Wire, frozen=True):
     items: tuple[PodUsage, ...]
+
+
+class PolicyPlace(Wire, frozen=True):
+    """One end of a connection: `pod` is NAMESPACE/NAME, "" when it is none."""
+
+    address: str
+    pod: str
+    node: bool
+
+
+class PolicySide(Wire, frozen=True):
+    """What policy says at one end. `rule` counts from 0; `here`: this node enforces it. `sentence`, `cure`: for people."""
+
+    pod: str
+    allowed: bool
+    cause: str
+    tier: str
+    policies: tuple[str, ...]
+    rule: int | None
+    logged: tuple[str, ...]
+    here: bool
+    sentence: str
+    cure: str
+
+
+class PolicyVerdict(Wire, frozen=True):
+    """`egress` and `ingress` None: that end is not judged."""
+
+    source: PolicyPlace
+    destination: PolicyPlace
+    protocol: str
+    port: int
+    allowed: bool
+    egress: PolicySide | None
+    ingress: PolicySide | None
+
+
+class PolicyVerdictList(Wire, frozen=True):
+    items: tuple[PolicyVerdict, ...]
+
+
+class PolicyCell(Wire, frozen=True):
+    """`asked`: ports such as tcp/80; `allowed`: which of them."""
+
+    source: str
+    destination: str
+    asked: tuple[str, ...]
+    allowed: tuple[str, ...]
+
+
+class PolicyMatrix(Wire, frozen=True):
+    items: tuple[PolicyCell, ...]
+
+
+class PolicyChange(Wire, frozen=True):
+    source: str
+    destination: str
+    port: str
+    is_opened: bool
+
+
+class PolicyChangeList(Wire, frozen=True):
+    items: tuple[PolicyChange, ...]
+
+
+class PolicyPods(Wire, frozen=True):
+    """The pods a policy applies to. `reason`: why it denies in place of what it says, "" when it is in order."""
+
+    ingress: tuple[str, ...]
+    egress: tuple[str, ...]
+    reason: str

@@ -97,6 +97,18 @@ def _list(path: str) -> Callable[[Document], str]:
     return lambda document: ",".join(str(item) for item in at(document, path, ())) or NONE
 
 
+def _count_of(path: str) -> Callable[[Document], str]:
+    return lambda document: str(len(at(document, path, ())))
+
+
+def _condition(type_: str) -> Callable[[Document], str]:
+    def text(document: Document) -> str:
+        found = next((entry for entry in at(document, "status.conditions", ()) if entry["type"] == type_), None)
+        return NONE if found is None else str(found["status"] if found["status"] == "True" else found.get("reason") or found["status"])
+
+    return text
+
+
 def _images(path: str) -> Callable[[Document], str]:
     return lambda document: ",".join(container.get("image", NONE) for container in at(document, path, ())) or NONE
 
@@ -135,6 +147,15 @@ _EVENT = (
     Column("MESSAGE", lambda event: " ".join(str(event.get("message", "")).split())),
 )
 
+_ENFORCED = Column("ENFORCED", _condition("Enforced"), is_wide=True)
+_CALICO_POLICY = (
+    Column("TIER", _text("spec.tier", "default")),
+    Column("ORDER", _text("spec.order")),
+    Column("SELECTOR", _text("spec.selector", "all()"), is_wide=True),
+    _ENFORCED,
+)
+_NETS = Column("NETS", _count_of("spec.nets"))
+
 _KINDS: dict[str, Sequence[Column]] = {
     "Pod": (
         Column("READY", pod_ready),
@@ -168,7 +189,18 @@ _KINDS: dict[str, Sequence[Column]] = {
         Column("CLUSTER-IP", _text("spec.clusterIP")),
         Column("PORT(S)", _service_ports),
     ),
-    "NetworkPolicy": (Column("POD-SELECTOR", lambda d: selector_text(at(d, "spec.podSelector", {}))),),
+    "NetworkPolicy": (
+        Column("POD-SELECTOR", lambda d: selector_text(at(d, "spec.podSelector", {}))),
+        Column("TYPES", _list("spec.policyTypes"), is_wide=True),
+        _ENFORCED,
+    ),
+    "CalicoNetworkPolicy": _CALICO_POLICY,
+    "GlobalNetworkPolicy": _CALICO_POLICY,
+    "ClusterNetworkPolicy": (Column("TIER", _text("spec.tier")), Column("PRIORITY", _count("spec.priority")), _ENFORCED),
+    "Tier": (Column("ORDER", _text("spec.order")), Column("DEFAULT-ACTION", _text("spec.defaultAction", "Deny"))),
+    "NetworkSet": (_NETS,),
+    "GlobalNetworkSet": (_NETS,),
+    "Profile": (Column("LABELS", _count_of("spec.labelsToApply"), is_wide=True),),
     "PersistentVolume": (
         Column("CAPACITY", _text("spec.capacity.storage")),
         Column("ACCESS MODES", _list("spec.accessModes")),

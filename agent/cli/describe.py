@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -34,7 +34,7 @@ def command(what: tuple[str, ...], namespace: str, selector: str) -> None:
         for number, one in enumerate(found):
             if number:
                 print("\n")
-            for line in description(one, _events(client, one)):
+            for line in description(one, _events(client, one), _policy_lines(client, one)):
                 print(line)
 
 
@@ -45,7 +45,21 @@ def _events(client: Client, subject: Found) -> list[Document]:
     return sorted(events, key=lambda event: str(event.get("lastTimestamp", "")))
 
 
-def description(subject: Found, events: list[Document]) -> Iterator[str]:
+_POLICIES = frozenset({"NetworkPolicy", "CalicoNetworkPolicy", "GlobalNetworkPolicy", "ClusterNetworkPolicy"})
+
+
+def _policy_lines(client: Client, subject: Found) -> list[str]:
+    """Of a policy: the pods that it applies to, and why it is not taken at its word where it cannot be enforced."""
+    if subject.kind.kind not in _POLICIES:
+        return []
+    metadata = subject.document["metadata"]
+    query = {"policy": f"{subject.kind.prefix}/{metadata['name']}", "namespace": metadata.get("namespace", "")}
+    found = client.get("/policy/pods", query)
+    lines = [f"{_title(way)} of: {', '.join(found[way]) or 'no pod'}" for way in ("ingress", "egress")]
+    return [f"Broken: {found['reason']}; it denies instead", *lines] if found["reason"] else lines
+
+
+def description(subject: Found, events: list[Document], more: Sequence[str] = ()) -> Iterator[str]:
     """The lines, one subject after the other."""
     document = subject.document
     yield from _aligned(_head(subject))
@@ -55,6 +69,7 @@ def description(subject: Found, events: list[Document]) -> Iterator[str]:
     status = {name: value for name, value in document.get("status", {}).items() if name != "conditions"}
     yield from _section("status", status)
     yield from _conditions(at(document, "status.conditions", ()))
+    yield from more
     yield from _event_lines(events)
 
 

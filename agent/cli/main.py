@@ -33,6 +33,7 @@ COMMANDS = {
     "export": "Print objects as manifests that can be applied elsewhere",
     "get": "Show objects as a table, or as YAML or JSON",
     "label": "Set or remove labels",
+    "policy": "Ask what network policy allows, and why",
     "rollout": "Follow or restart a Deployment",
     "scale": "Set the number of replicas",
     "status": "Show the agent's state",

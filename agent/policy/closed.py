@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from agent.errors import InvalidObject
-from agent.objects.calico.policy import GlobalNetworkPolicy, GlobalNetworkPolicySpec
+from agent.objects.calico.policy import CalicoNetworkPolicy, CalicoPolicySpec, GlobalNetworkPolicy, GlobalNetworkPolicySpec
 from agent.objects.calico.rule import Action, Rule
 from agent.objects.calico.tier import ADMIN_TIER, BASELINE_TIER
 from agent.objects.calico_selector import NAMESPACE_LABEL, parse_selector
@@ -31,8 +31,11 @@ _DENY = (Rule(action=Action.DENY),)
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def closed(broken: Object, tiers: Collection[str]) -> NetworkPolicy | GlobalNetworkPolicy:
-    """The policy that takes the place of `broken`: a policy, a set or a profile. `tiers` are those that exist."""
+def closed(broken: Object, tiers: Collection[str]) -> NetworkPolicy | CalicoNetworkPolicy | GlobalNetworkPolicy:
+    """The policy that takes the place of `broken`: a policy, a set or a profile. `tiers` are those that exist.
+
+    It has the name of what it stands for where that is possible, else a name that no object can have.
+    """
     spec = to_document(broken).get("spec")
     fields = spec if isinstance(spec, dict) else {}
     metadata, kind = broken.metadata, broken.key.kind
@@ -40,12 +43,13 @@ def closed(broken: Object, tiers: Collection[str]) -> NetworkPolicy | GlobalNetw
         selector = _label_selector(fields.get("podSelector", {}))
         return NetworkPolicy(metadata=metadata, spec=NetworkPolicySpec(pod_selector=selector, policy_types=BOTH))
     order, tier = _place(kind, fields, tiers)
-    return GlobalNetworkPolicy(
-        metadata=replace(metadata, name=f"{broken.key.kind}.{metadata.namespace}.{metadata.name}", namespace=""),
-        spec=GlobalNetworkPolicySpec(
-            tier=tier, order=order, selector=_subject(kind, fields, metadata.namespace), types=BOTH, ingress=_DENY, egress=_DENY
-        ),
-    )
+    subject = _subject(kind, fields, metadata.namespace)
+    if kind == "CalicoNetworkPolicy":
+        own = CalicoPolicySpec(tier=tier, order=order, selector=subject, types=BOTH, ingress=_DENY, egress=_DENY)
+        return CalicoNetworkPolicy(metadata=metadata, spec=own)
+    name = metadata.name if kind == "GlobalNetworkPolicy" else f"{kind} {metadata.namespace}/{metadata.name}"
+    everywhere = GlobalNetworkPolicySpec(tier=tier, order=order, selector=subject, types=BOTH, ingress=_DENY, egress=_DENY)
+    return GlobalNetworkPolicy(metadata=replace(metadata, name=name, namespace=""), spec=everywhere)
 
 
 def _place(kind: str, fields: Mapping[str, Any], tiers: Collection[str]) -> tuple[float | None, str]:

@@ -51,7 +51,8 @@ def world_of(objects: Iterable[Object], *, node_name: str, node_addresses: Itera
     tier_names = {tier.metadata.name for tier in tiers}
     broken = _broken(found, tier_names)
     # A tier decides nothing by itself: where it is wrong, the policies that name it are broken.
-    policies = [closed(thing, tier_names) if thing.key in broken else thing for thing in found if thing.key.kind != "Tier"]
+    stand_ins = {thing.key: closed(thing, tier_names) for thing in found if thing.key in broken and thing.key.kind != "Tier"}
+    policies = [stand_ins.get(thing.key, thing) for thing in found if thing.key.kind != "Tier"]
     nodes = tuple(_node(node) for node in found if isinstance(node, Node))
     own = {address for node in nodes if node.name == node_name for address in node.addresses}
     return World(
@@ -71,6 +72,7 @@ def world_of(objects: Iterable[Object], *, node_name: str, node_addresses: Itera
         sets=tuple(thing for thing in policies if isinstance(thing, NetworkSet | GlobalNetworkSet)),
         profiles={thing.metadata.name: thing for thing in policies if isinstance(thing, Profile)},
         broken=broken,
+        stand_ins={stand_in.key: key for key, stand_in in stand_ins.items() if stand_in.key != key},
     )
 
 

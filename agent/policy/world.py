@@ -72,7 +72,10 @@ class NodePeer:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`service_accounts`: labels by (namespace, name). `node_addresses`: this node's own, whose probes always pass."""
+    """`service_accounts`: labels by (namespace, name). `node_addresses`: this node's own, whose probes always pass.
+
+    `broken`: why an object is not taken at its word, by its key; `stand_ins`: what a policy under another key stands for.
+    """
 
     endpoints: tuple[Endpoint, ...] = ()
     namespaces: Mapping[str, Labels] = field(default_factory=dict)
@@ -86,6 +89,11 @@ class World:
     sets: tuple[AnySet, ...] = ()
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     broken: Mapping[Key, str] = field(default_factory=dict)
+    stand_ins: Mapping[Key, Key] = field(default_factory=dict)
+
+    def origin(self, policy: AnyPolicy) -> Key:
+        """The key of the object that a policy comes from."""
+        return self.stand_ins.get(policy.key, policy.key)
 
     def namespace_labels(self, namespace: str) -> Labels:
         return self.namespaces.get(namespace, _NOTHING)

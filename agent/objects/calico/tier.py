@@ -33,6 +33,7 @@ ADMIN_TIER = Tier(metadata=ObjectMeta(name="kube-admin"), spec=TierSpec(order=1_
 DEFAULT_TIER = Tier(metadata=ObjectMeta(name="default"), spec=TierSpec(order=1_000_000.0))
 BASELINE_TIER = Tier(metadata=ObjectMeta(name="kube-baseline"), spec=TierSpec(order=10_000_000.0, default_action="Pass"))
 BUILT_IN_TIERS = (ADMIN_TIER, DEFAULT_TIER, BASELINE_TIER)
+BUILT_IN_TIER_NAMES = frozenset(tier.metadata.name for tier in BUILT_IN_TIERS)
 
 
 class ProfileSpec(Value, frozen=True):

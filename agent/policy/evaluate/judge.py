@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from agent.objects.calico.rule import Action
 from agent.objects.calico.tier import ADMIN_TIER, BASELINE_TIER, DEFAULT_TIER, NETWORK_POLICY_ORDER, Tier
 from agent.objects.cluster_network_policy import ClusterNetworkPolicy, ClusterTier
+from agent.objects.meta import Key
 from agent.objects.network_policy import NetworkPolicy, PolicyType
 from agent.policy.connection import Cause, Connection, Decision, RuleReference, Verdict
 from agent.policy.evaluate import calico, cluster, kubernetes
@@ -52,8 +53,15 @@ class Judge:
             None if destination is None else self._decide(destination, PolicyType.INGRESS, connection),
         )
 
+    def subjects(self, key: Key, direction: PolicyType) -> Iterator[Endpoint]:
+        """The pods that an object's policy concerns in a direction."""
+        policies = [policy for policy in self._policies() if self.world.origin(policy) == key]
+        for endpoint in self.world.endpoints:
+            if any(self._counts(policy, endpoint, direction) for policy in policies):
+                yield endpoint
+
     def _decide(self, endpoint: Endpoint, direction: PolicyType, connection: Connection) -> Decision:
-        if direction is PolicyType.INGRESS and endpoint.is_local and connection.source in self._scene.world.node_addresses:
+        if direction is PolicyType.INGRESS and endpoint.is_local and connection.source in self.world.node_addresses:
             return Decision(endpoint, direction, True, Cause.OWN_NODE)
         logged: list[RuleReference] = []
         for tier, policies in self._tiers(endpoint, direction):
@@ -62,7 +70,7 @@ class Judge:
             if action in (Action.ALLOW, Action.DENY):
                 return Decision(endpoint, direction, action is Action.ALLOW, Cause.RULE, name, reference, logged=tuple(logged))
             if action is None and tier.spec.default_action == "Deny":
-                asked = tuple(policy.key for policy in policies)
+                asked = tuple(self.world.origin(policy) for policy in policies)
                 return Decision(endpoint, direction, False, Cause.END_OF_TIER, name, policies=asked, logged=tuple(logged))
         return self._by_profiles(endpoint, direction, connection, logged)
 
@@ -71,7 +79,7 @@ class Judge:
     ) -> tuple[Action | None, RuleReference | None]:
         for policy in policies:
             for index, action in self._matching(policy, direction, connection):
-                reference = RuleReference(policy.key, index)
+                reference = RuleReference(self.world.origin(policy), index)
                 if action is not Action.LOG:
                     return action, reference
                 logged.append(reference)
@@ -88,8 +96,8 @@ class Judge:
 
     def _by_profiles(self, endpoint: Endpoint, direction: PolicyType, connection: Connection, logged: list[RuleReference]) -> Decision:
         """A namespace's built-in profile allows; where somebody wrote one of that name, its rules count instead."""
-        for name in self._scene.world.profiles_of(endpoint):
-            profile = self._scene.world.profiles.get(name)
+        for name in self.world.profiles_of(endpoint):
+            profile = self.world.profiles.get(name)
             if profile is None:
                 if name.startswith("kns."):
                     return Decision(endpoint, direction, True, Cause.PROFILE, logged=tuple(logged))
@@ -108,15 +116,15 @@ class Judge:
         asked = (endpoint.namespace, endpoint.name, direction)
         if asked not in self._counting:
             counting = [policy for policy in self._policies() if self._counts(policy, endpoint, direction)]
-            tiers = sorted(self._scene.world.tiers, key=lambda tier: (_number(tier.spec.order), tier.metadata.name))
+            tiers = sorted(self.world.tiers, key=lambda tier: (_number(tier.spec.order), tier.metadata.name))
             grouped = [(tier, [policy for policy in counting if tier_of(policy) == tier.metadata.name]) for tier in tiers]
             self._counting[asked] = [(tier, sorted(policies, key=_position)) for tier, policies in grouped if policies]
         return self._counting[asked]
 
     def _policies(self) -> Iterator[AnyPolicy]:
-        yield from self._scene.world.network_policies
-        yield from self._scene.world.calico_policies
-        yield from self._scene.world.cluster_policies
+        yield from self.world.network_policies
+        yield from self.world.calico_policies
+        yield from self.world.cluster_policies
 
     def _counts(self, policy: AnyPolicy, endpoint: Endpoint, direction: PolicyType) -> bool:
         if isinstance(policy, NetworkPolicy):

@@ -89,6 +89,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
 }
 """One object of every kind whose paths the description spells out, and some for its patterns."""
 
+QUERIES = {"/policy/explain": {"from": "192.0.2.1", "to": "192.0.2.2"}, "/policy/pods": {"policy": "networkpolicy/sample"}}
+"""What some operations must be asked."""
+
 
 def test_the_committed_file_is_what_the_code_says() -> None:
     assert openapi.FILE.read_text(encoding="utf-8") == openapi.text(), "run: python -m agent.api.openapi"
@@ -158,6 +161,8 @@ def prepare(backend: FakeBackend, client: Client, method: str, path: str, plural
     backend.usage = (PodUsage(namespace="default", name="sample", cpu_millicores=1, memory_bytes=2),)
     if plural == "attachments":
         backend.store.create(Attachment(metadata=ObjectMeta(name="sample"), network="podwright"))
+    elif path == "/policy/pods":
+        client.apply(json.dumps(SAMPLES["networkpolicies"]).encode())
     elif plural in SAMPLES and not (method == "post" and not path.endswith("/exec")):
         client.apply(json.dumps(SAMPLES[plural]).encode())
 
@@ -167,7 +172,7 @@ def test_a_live_server_answers_as_described(backend: FakeBackend, client: Client
     url, plural = concrete(path)
     prepare(backend, client, method, path, plural)
     body, content_type = body_for(DESCRIPTION["paths"][path][method], plural)
-    reply = client.request(method.upper(), url, body=body, content_type=content_type)
+    reply = client.request(method.upper(), url, QUERIES.get(path), body=body, content_type=content_type)
     assert str(reply.status) in DESCRIPTION["paths"][path][method]["responses"]
     check(method, path, reply)
 
