@@ -18,7 +18,7 @@ from contextlib import closing
 from agent.errors import Conflict, KernelError
 from agent.kernel.netlink import NETLINK_NETFILTER, NLM_F_DUMP, NLMSG_ERROR, NetlinkSocket, Reply, Request, failure
 from agent.kernel.nft import decode, encode, listing, transaction, wire
-from agent.kernel.nft.batch import Batch, Verb, destroy, put
+from agent.kernel.nft.batch import Batch, destroy, put
 from agent.kernel.nft.decode import TableState
 from agent.kernel.nft.encode import Message
 from agent.kernel.nft.listing import ChainState, Members, RuleState, TableContent
@@ -171,8 +171,7 @@ class Nft:
 
     def _without_absent(self, batch: Batch) -> Batch:
         """For kernels that refuse to delete what is not there."""
-        present = Present(self)
-        return Batch(tuple(c for c in batch.commands if c.verb is not Verb.DESTROY or present.take(c.subject)))
+        return Present(self).without_absent(batch)
 
 
 def _outcome(answers: Iterable[tuple[int, Reply]], parts: Sequence[Message]) -> KernelError | None:

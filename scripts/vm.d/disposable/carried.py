@@ -17,7 +17,7 @@ from .image import run, write
 from .recipe import EPOCH, ROOT
 
 GUEST_PYTHON = "3.11"
-CLONE = "/root/podwright"
+CLONE = "/podwright"  # where each user of the guest can read it
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
 LAUNCHER = "#!/usr/bin/env -S {clone}/.venv/bin/python\nimport sys\nfrom {module} import {name}\nsys.exit({name}())\n"
 
