@@ -3,6 +3,7 @@
     @pytest.mark.kernel            real namespaces, links, tables, mounts: root in a throw-away node (scripts/box)
     @pytest.mark.needs("nft", …)   commands, paths, or "filesystem:xfs"; skipped naming what is missing
     @pytest.mark.long              only with --long
+    @pytest.mark.vm                boots virtual machines; only with --vm
     @pytest.mark.spawns            in tests/unit: a child process is the test's subject (a linter)
 
 Tests without `kernel` run guarded (tests/guard.py). Modules with `kernel` tests must leave the node as they
@@ -25,6 +26,7 @@ TOOLS = os.pathsep.join([str(Path(__file__).parents[1] / ".cache/bin"), os.envir
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests marked `long`")
+    parser.addoption("--vm", action="store_true", help="also run the tests marked `vm`")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,6 +34,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="long: runs with --long"))
+        if item.get_closest_marker("vm") and not config.getoption("--vm"):
+            item.add_marker(pytest.mark.skip(reason="boots virtual machines: runs with --vm"))
         if item.get_closest_marker("kernel") and no_node:
             item.add_marker(pytest.mark.skip(reason=no_node))
         for need in (need for mark in item.iter_markers("needs") for need in mark.args):
@@ -59,7 +63,7 @@ def missing(need: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _guarded(request: pytest.FixtureRequest) -> Iterator[None]:
-    if request.node.get_closest_marker("kernel"):
+    if request.node.get_closest_marker("kernel") or request.node.get_closest_marker("vm"):
         yield
         return
     is_unit = request.path.is_relative_to(Path(__file__).parent / "unit")

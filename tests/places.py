@@ -19,7 +19,7 @@ from agent.objects.attachment import AttachmentKey
 from agent.objects.meta import IPAddress
 from tests.fresh import shell
 from tests.prober import inside
-from tests.running import RunningAgent
+from tests.running import PATIENCE, RunningAgent
 
 OUTSIDE = Path(os.environ.get("PODWRIGHT_OUTSIDE", "/nonexistent"))
 NODE_ADDRESS = {4: "192.0.2.11", 6: "2001:db8::11"}
@@ -86,7 +86,7 @@ def gateway_mac(pod: Pod) -> str:
 
 def eventually(question: Callable[[], T], timeout_s: float = 5.0) -> T:
     """The first answer that is not empty."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while not (answer := question()):
         assert time.monotonic() < deadline, f"still {answer!r} after {timeout_s} s"
         time.sleep(0.01)

@@ -16,6 +16,8 @@ from agent.api.client import Client
 from agent.errors import PodwrightError
 
 ROOT = Path(__file__).resolve().parent.parent
+# an emulated machine is 20 times slower: tests/vm asks for longer patience
+PATIENCE = float(os.environ.get("PODWRIGHT_TEST_PATIENCE", "1"))
 PODWRIGHT = (sys.executable, "-m", "agent.cli.main")
 
 
@@ -53,7 +55,7 @@ class RunningAgent:
             self.wait_ready()
         return self
 
-    def wait_ready(self, timeout_s: float = 15.0) -> None:
+    def wait_ready(self, timeout_s: float = 15.0 * PATIENCE) -> None:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self._process is not None and self._process.poll() is not None:
@@ -81,11 +83,11 @@ class RunningAgent:
         self.stop()
         command = [*PODWRIGHT, "agent", "--clear"]
         done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **self._settings}, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=ROOT, env={**os.environ, **self._settings}, capture_output=True, text=True, timeout=60 * PATIENCE, check=False
         )
         assert done.returncode == 0, done.stderr
 
-    def wait(self, timeout_s: float = 15.0) -> int:
+    def wait(self, timeout_s: float = 15.0 * PATIENCE) -> int:
         assert self._process is not None
         return self._process.wait(timeout_s)
 
@@ -98,7 +100,9 @@ class RunningAgent:
         """Run `podwright WORDS…`; its stdout."""
         environment = {**os.environ, "PODWRIGHT_SOCKET": str(self.socket_path)}
         command = [*PODWRIGHT, *words]
-        done = subprocess.run(command, cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, timeout=60 * PATIENCE, check=False
+        )
         assert not check or done.returncode == 0, f"podwright {' '.join(words)}: {done.stderr}\n{self.tail()}"
         return done.stdout if check else done.stdout + done.stderr
 
@@ -109,7 +113,7 @@ class RunningAgent:
         """Through the API, as `podwright apply` does."""
         return self.client.request("POST", "/apply", {"namespace": "default"}, manifest.encode()).document
 
-    def wait_for_pods(self, count: int, *, namespace: str = "default", timeout_s: float = 20.0) -> list[dict[str, Any]]:
+    def wait_for_pods(self, count: int, *, namespace: str = "default", timeout_s: float = 20.0 * PATIENCE) -> list[dict[str, Any]]:
         """Until exactly `count` pods are there and each has a sandbox."""
         deadline = time.monotonic() + timeout_s
         while True:
