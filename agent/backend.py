@@ -52,7 +52,7 @@ class AgentBackend:
         if old is None:
             self._refuse_missing_namespace(new)
         self._refuse_missing_tier(new)
-        return admit(new, old, node_name=self.node_name)
+        return admit(new, old, node_name=self.node_name, pod_cidrs=self._network.network.pod_cidrs)
 
     def cni(self, request: bytes) -> CniReply:
         return self._cni.answer(request)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import socket
 from collections.abc import Mapping
 from enum import StrEnum
@@ -20,6 +21,11 @@ import yaml
 from agent.errors import InvalidObject
 from agent.objects.meta import IPAddress, IPNetwork, decode_hook, wire_name
 
+_LEAST_MTU = {4: 576, 6: 1280}
+"""Below, IPv6 is off on a link altogether, and IPv4 hosts need not put fragments together."""
+_MOST_MTU = 65535
+_LINK_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,15}")
+_REMOVED = {"network.name": 'pods\' attachments are found by it, so it is always "podwright"; delete the setting'}
 DEFAULT_FILE = Path("/etc/podwright/config.yaml")
 
 
@@ -42,7 +48,6 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class NetworkConfig(_Section, frozen=True):
-    name: str = "podwright"
     mode: Mode = Mode.BRIDGE
     pod_cidrs: tuple[IPNetwork, ...] = (IPv4Network("10.73.0.0/20"), IPv6Network("fd73:7077:7269::/64"))
     non_masquerade_cidrs: tuple[IPNetwork, ...] | None = None
@@ -55,6 +60,14 @@ class NetworkConfig(_Section, frozen=True):
     own_tables: bool = True
     """False: treat the kernel as one whose nftables know no owner (before 6.9). For tests of what happens there."""
     firewall: ForeignFirewall = ForeignFirewall.NONE
+
+    def __post_init__(self) -> None:
+        """What the kernel would refuse too, but later and in fewer words."""
+        least = _LEAST_MTU[6 if any(cidr.version == 6 for cidr in self.pod_cidrs) else 4]
+        if self.mtu and not least <= self.mtu <= _MOST_MTU:
+            raise ValueError(f"mtu {self.mtu} is not between {least} and {_MOST_MTU}: 0 follows the uplink")
+        if not _LINK_NAME.fullmatch(self.bridge) or self.bridge in (".", "..", "lo", "all", "default") or self.bridge.startswith("pwv"):
+            raise ValueError(f"bridge {self.bridge!r} cannot be a bridge's name: 1 to 15 characters, such as pw0, not lo and not pwv…")
 
 
 class EstablishedFlows(StrEnum):
@@ -129,10 +142,19 @@ def load(file: Path | None = None, environment: Mapping[str, str] = os.environ, 
     for dotted, value in (flags or {}).items():
         if value is not None:
             _set(tree, dotted, value)
+    _refuse_removed(tree)
     try:
         return msgspec.convert(tree, Config, dec_hook=decode_hook, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidObject(f"configuration is wrong: {error}", hint=f"see {path} and `podwright agent --help`") from None
+
+
+def _refuse_removed(tree: Mapping[str, Any]) -> None:
+    for dotted, reason in _REMOVED.items():
+        section, name = dotted.split(".")
+        if name in (tree.get(section) or {}):
+            hint = "if pods were attached under another name, first `podwright agent --clear` with the version that made them"
+            raise InvalidObject(f"{dotted} is no setting any more: {reason}", hint=hint)
 
 
 def _environment_flags(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -140,7 +162,7 @@ def _environment_flags(environment: Mapping[str, str]) -> dict[str, Any]:
 
     Only a name with a section is surely meant as a setting: the others may be the command's or a script's own.
     """
-    known = {_dotted_key(dotted): dotted for dotted in _dotted_names(Config)}
+    known = {_dotted_key(dotted): dotted for dotted in (*_dotted_names(Config), *_REMOVED)}
     found: dict[str, Any] = {}
     for key, text in environment.items():
         dotted = known.get(key)

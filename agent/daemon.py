@@ -203,6 +203,7 @@ def _node_network(config: Config, host: Host, mode: Mode) -> tuple[NodeNetwork, 
         raise InvalidObject("network.podCIDRs is empty", hint="give at least one range, such as 10.73.0.0/20")
     seen = facts.read(host)
     uplink.refuse_overlap(config.network.pod_cidrs, seen.routes, ours)
+    uplink.refuse_absent(config.network.node_ips, seen)
     uplinks = uplink.uplinks(seen, families, ours)
     settings = forwarding.prepare(Path(config.run_dir), families, [link.name for link in uplinks])
     network = node.from_config(

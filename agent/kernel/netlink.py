@@ -2,7 +2,7 @@
 
 A `Request` prints itself as the command a person would have typed, so a plan made of requests can be read and
 tested as text. pyroute2 costs 0.7 ms per message and 24 MB (measured: 738 µs to encode a veth against 5 here),
-so all messages are packed here, and pyroute2 judges them in tests.
+so all messages are packed here, and pyroute2 only judges them in tests.
 
 What the kernel forces here: messages of one sendmsg are handled in order, each on its own (no transaction on
 NETLINK_ROUTE); an error is always reported, an ACK only where asked, so one ACK at the end is enough; a dump

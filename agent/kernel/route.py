@@ -23,7 +23,7 @@ RTPROT_PODWRIGHT = 112
 
 _AF = {4: 2, 6: 10}
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
-_IFA_F_NODAD, _IFA_F_TEMPORARY, _IFA_F_DEPRECATED, _IFA_F_PERMANENT = 0x02, 0x01, 0x20, 0x80
+_IFA_F_NODAD, _IFA_F_TEMPORARY, _IFA_F_DADFAILED, _IFA_F_DEPRECATED, _IFA_F_TENTATIVE, _IFA_F_PERMANENT = 0x02, 0x01, 0x08, 0x20, 0x40, 0x80
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
 _RT_TABLE_MAIN, _RTN_UNICAST, _RTN_UNREACHABLE = 254, 1, 7
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 0, 253, 255
@@ -42,6 +42,10 @@ class Address:
     scope: int
     is_temporary: bool = False
     is_deprecated: bool = False
+    is_tentative: bool = False
+    """The link is still being asked whether somebody else has it."""
+    is_duplicate: bool = False
+    """Somebody else does: the kernel does not use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +133,8 @@ def list_addresses(socket: NetlinkSocket) -> list[Address]:
         values = netlink.attribute_map(reply.payload[_IFADDR.size :])
         raw = values.get(_IFA_LOCAL) or values[_IFA_ADDRESS]
         flags |= int.from_bytes(values.get(_IFA_FLAGS, b""), "little")
-        temporary, deprecated = bool(flags & _IFA_F_TEMPORARY), bool(flags & _IFA_F_DEPRECATED)
-        found.append(Address(ipaddress.ip_address(raw), prefix_length, index, scope, temporary, deprecated))
+        states = (_IFA_F_TEMPORARY, _IFA_F_DEPRECATED, _IFA_F_TENTATIVE, _IFA_F_DADFAILED)
+        found.append(Address(ipaddress.ip_address(raw), prefix_length, index, scope, *(bool(flags & state) for state in states)))
     return found
 
 

@@ -166,6 +166,11 @@ def is_bridge_as_made(node: NodeNetwork, found: Link) -> bool:
     return has == (node.bridge, "bridge", True, node.mtu, GATEWAY_MAC, BRIDGE_ALIAS) and found.has_ipv4(_kept_ipv4(node))
 
 
+def is_our_bridge(found: Link) -> bool:
+    """By its alias or its MAC: others may have changed one, and the alias cannot be given at creation."""
+    return found.kind == "bridge" and (found.alias == BRIDGE_ALIAS or found.mac == GATEWAY_MAC)
+
+
 def _kept_ipv4(node: NodeNetwork) -> dict[str, int]:
     """A device is born as its node forwards; later, one may be told otherwise."""
     return {**_HOST_IPV4, "forwarding": 1} if 4 in node.families else _HOST_IPV4

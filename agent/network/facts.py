@@ -35,7 +35,9 @@ def read(host: Listing) -> NodeFacts:
                 names.get(found.index, ""),
                 is_global=found.scope == _SCOPE_GLOBAL,
                 is_stable=not (found.is_temporary or found.is_deprecated),
+                is_tentative=found.is_tentative,
             )
             for found in host.list_addresses()
+            if not found.is_duplicate
         ),
     )

@@ -80,8 +80,9 @@ class NetworkManager:
             return
         self._host.apply(datapath.bridge_links(self.network))
         bridge = self._host.find_link(self.network.bridge)
-        if bridge is None or bridge.kind != "bridge":
-            raise AlreadyExists(f"link {self.network.bridge} exists and is no bridge", hint="choose another name with network.bridge")
+        if bridge is None or not datapath.is_our_bridge(bridge):
+            what = "is no bridge" if bridge is None or bridge.kind != "bridge" else "is another program's bridge"
+            raise AlreadyExists(f"link {self.network.bridge} exists and {what}", hint="choose another name with network.bridge")
         self._bridge_index = bridge.index
         self._host.apply(datapath.bridge_addresses(self.network, bridge.index, bridge.mac))
 

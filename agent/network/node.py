@@ -16,6 +16,8 @@ from agent.config import Config, Mode
 from agent.errors import InvalidObject
 from agent.objects.meta import IPAddress, IPNetwork
 
+POD_NETWORK = "podwright"
+"""The network of our own pods' attachments, as CNI would name it. A constant: living pods are found by it."""
 POD_LINK_PREFIX = "pwv"
 """Every host-side veth's name starts so; firewall rules match `pwv*`."""
 SHAPER_LINK_PREFIX = "pwi"
@@ -44,7 +46,6 @@ class Foreign:
 class NodeNetwork:
     """`mtu` is that of the pod links; `pod_cidrs` may hold several ranges of a family."""
 
-    name: str
     mode: Mode
     bridge: str
     pod_cidrs: tuple[IPNetwork, ...]
@@ -102,7 +103,6 @@ def from_config(
 ) -> NodeNetwork:
     network = config.network
     return NodeNetwork(
-        name=network.name,
         mode=network.mode,
         bridge=network.bridge,
         pod_cidrs=network.pod_cidrs,

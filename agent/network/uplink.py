@@ -61,12 +61,14 @@ class LinkFact:
 
 @dataclass(frozen=True, slots=True)
 class AddressFact:
-    """One address of a link. `is_global`: scope global; `is_stable`: neither deprecated, temporary nor tentative."""
+    """One address of a link. `is_global`: scope global; `is_stable`: neither deprecated nor temporary. A tentative one is
+    about to be the link's: at boot it may be all there is."""
 
     address: IPAddress
     device: str
     is_global: bool = True
     is_stable: bool = True
+    is_tentative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,16 @@ def node_addresses(facts: NodeFacts, families: Iterable[int] = (4, 6), ours: Our
     return tuple(best for family in families if (best := _node_address(facts, family, ours)))
 
 
+def refuse_absent(node_ips: Sequence[IPAddress], facts: NodeFacts) -> None:
+    """Raises InvalidObject for a configured address of the node that no link of it has: others would look for it there."""
+    there = {fact.address for fact in facts.addresses}
+    absent = [str(address) for address in node_ips if address not in there]
+    if absent:
+        hint = "give the link this address, or name one that it has with network.nodeIPs (--node-ip)"
+        problem = f"network.nodeIPs: no link of this node has {', '.join(absent)}, or somebody else on the link has it too"
+        raise InvalidObject(problem, hint=hint)
+
+
 def is_nat_address(address: IPAddress) -> bool:
     return address in NAT_NETWORK
 
@@ -152,7 +164,7 @@ def _node_address(facts: NodeFacts, family: int, ours: Ours) -> IPAddress | None
     links = {link.name: link for link in facts.links}
     out = uplink(facts, family, ours)
     found = [a for a in facts.addresses if a.address.version == family and _is_candidate(a, links.get(a.device), out, ours)]
-    ranked = sorted(found, key=lambda a: (is_nat_address(a.address), links[a.device] != out, bool(links[a.device].kind)))
+    ranked = sorted(found, key=lambda a: (is_nat_address(a.address), a.is_tentative, links[a.device] != out, bool(links[a.device].kind)))
     return ranked[0].address if ranked else None
 
 

@@ -7,16 +7,17 @@ themselves; here is only what depends on other fields. Which changes are refused
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from agent.errors import InvalidObject
 from agent.objects.config_data import Secret, with_string_data
 from agent.objects.container import Container, ContainerPort
 from agent.objects.deployment import Deployment, RollingUpdate, StrategyType
 from agent.objects.immutable import refuse_forbidden_changes
-from agent.objects.meta import Object
+from agent.objects.meta import IPNetwork, Object
 from agent.objects.namespace import NAME_LABEL, Namespace
 from agent.objects.persistent_volume import VOLUME_PROTECTION, PersistentVolume
 from agent.objects.persistent_volume_claim import CLAIM_PROTECTION, PersistentVolumeClaim
@@ -32,16 +33,36 @@ def random_suffix() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(5))
 
 
-def admit(new: ObjectT, old: Object | None = None, *, node_name: str, suffix: Callable[[], str] = random_suffix) -> ObjectT:
-    """`new` as it is to be stored on the node `node_name`; `old` is what it replaces, None on creation. Raises InvalidObject."""
+def admit(
+    new: ObjectT,
+    old: Object | None = None,
+    *,
+    node_name: str,
+    pod_cidrs: Sequence[IPNetwork] = (),
+    suffix: Callable[[], str] = random_suffix,
+) -> ObjectT:
+    """`new` as it is to be stored on the node `node_name`, whose pods have addresses of `pod_cidrs`; `old` is what it
+    replaces, None on creation. Raises InvalidObject."""
     named = _named(new, suffix)
     default = _DEFAULTS.get(type(named))
     admitted = named if default is None else default(named, node_name)
     if isinstance(admitted, Pod) and isinstance(old, Pod) and not admitted.spec.node_name:
         admitted = _bound_as(admitted, old)
+    if isinstance(admitted, Pod) and admitted.spec.node_name not in ("", node_name):
+        _refuse_our_addresses(admitted, pod_cidrs)
     if old is not None:
         refuse_forbidden_changes(admitted, old, node_name)
     return admitted
+
+
+def _refuse_our_addresses(remote: Pod, pod_cidrs: Sequence[IPNetwork]) -> None:
+    """An address of ours at two nodes would be reached at one of them, and policies would take each pod for the other."""
+    for n, entry in enumerate(remote.status.pod_ips):
+        cidr = next((cidr for cidr in pod_cidrs if entry.ip in cidr), None)
+        if cidr is not None:
+            hint = "give each node a pod CIDR of its own with network.podCIDRs"
+            problem = f"status.podIPs[{n}].ip: {entry.ip} of a pod on node {remote.spec.node_name} lies in this node's pod CIDR {cidr}"
+            raise InvalidObject(problem, hint=hint)
 
 
 def _bound_as(new: ObjectT, old: Pod) -> ObjectT:

@@ -24,6 +24,7 @@ from agent.errors import Exhausted, NotFound, PodwrightError, Unavailable
 from agent.kernel import mount, netns, process
 from agent.kernel.cgroup import Cgroups, CgroupUsage
 from agent.network.manager import NetworkManager
+from agent.network.node import POD_NETWORK
 from agent.network.request import AttachRequest
 from agent.objects.attachment import Attachment, AttachmentKey, PodReference, PortMapping
 from agent.objects.bandwidth import bandwidth_of
@@ -94,7 +95,7 @@ class SandboxManager:
         for attachment in lost:
             if attachment.ipam is not None:
                 continue  # its plugin has to be told: RuntimeInterfaces.collect_dead
-            if attachment.network != self._network.network.name or attachment.container_id not in pods:
+            if attachment.network != POD_NETWORK or attachment.container_id not in pods:
                 self._network.detach(attachment.attachment_key)
         for uid in sorted(self._found_uids() - pods.keys()):
             logger.info("removing what is left of pod {}", uid)
@@ -325,7 +326,7 @@ class SandboxManager:
         return self._node.pods_dir / uid
 
     def _attachment_key(self, uid: str) -> AttachmentKey:
-        return AttachmentKey(self._network.network.name, uid, POD_IFNAME)
+        return AttachmentKey(POD_NETWORK, uid, POD_IFNAME)
 
     def _cgroup_pids(self, uid: str) -> tuple[int, ...]:
         try:

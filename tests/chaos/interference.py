@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.network import datapath
+from agent.network.node import POD_NETWORK
 from agent.objects.attachment import AttachmentKey
 from agent.sandbox.manager import POD_IFNAME
 from tests.chaos.stage import Stage, addresses
@@ -33,7 +34,7 @@ def run(*words: str | Path) -> None:
 
 
 def host_link(stage: Stage, pod: Pod) -> str:
-    return datapath.host_ifname(AttachmentKey(stage.node.config.network.name, pod["metadata"]["uid"], POD_IFNAME))
+    return datapath.host_ifname(AttachmentKey(POD_NETWORK, pod["metadata"]["uid"], POD_IFNAME))
 
 
 def delete_link(stage: Stage, pod: Pod) -> None:

@@ -26,7 +26,7 @@ from agent.kernel.nft import Nft
 from agent.kernel.nft.transaction import Dialect
 from agent.network import datapath, facts, firewall, forwarding, node, uplink
 from agent.network.firewall.tables import BRIDGE, INET, NETDEV
-from agent.network.node import GATEWAY_MAC, POD_LINK_PREFIX, SHAPER_LINK_PREFIX, NodeNetwork
+from agent.network.node import GATEWAY_MAC, POD_LINK_PREFIX, POD_NETWORK, SHAPER_LINK_PREFIX, NodeNetwork
 from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.encode import from_record
 from agent.objects.meta import IPAddress, Object
@@ -216,7 +216,7 @@ def _pods(records: Records) -> Iterator[str]:
 
 def _attachments(records: Records, network: NodeNetwork, containers: Set[AttachmentKey], optional: Set[AttachmentKey]) -> Iterator[str]:
     """One for each pod with its own network, as its status says, and one for each container; no address twice."""
-    pods = {AttachmentKey(network.name, p.metadata.uid, POD_IFNAME): p for p in records.pods if not p.spec.host_network}
+    pods = {AttachmentKey(POD_NETWORK, p.metadata.uid, POD_IFNAME): p for p in records.pods if not p.spec.host_network}
     by_key = {each.attachment_key: each for each in records.attachments}
     yield from _difference("attachment", {*pods, *containers, *(optional & by_key.keys())}, by_key)
     for key, pod in pods.items():

@@ -50,3 +50,28 @@ def test_a_misspelt_field_of_the_file_names_its_path(tmp_path: Path) -> None:
 def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
     with pytest.raises(InvalidObject, match="cannot read configuration"):
         config.load(tmp_path / "nowhere.yaml", {})
+
+
+def test_a_setting_that_is_no_more_names_the_way_out(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("network: {name: other}\n", encoding="utf-8")
+    for load in (lambda: config.load(file, {}), lambda: config.load(None, {"PODWRIGHT_NETWORK__NAME": "other"})):
+        with pytest.raises(InvalidObject, match=r"network\.name is no setting any more: .*delete the setting"):
+            load()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"network.mtu": "1"}, "mtu 1 is not between 1280 and 65535"),
+        ({"network.mtu": "70000"}, "mtu 70000 is not between 1280"),
+        ({"network.mtu": "500", "network.podCIDRs": ["10.73.0.0/20"]}, "mtu 500 is not between 576"),
+        ({"network.bridge": "a-name-that-is-too-long"}, "cannot be a bridge's name"),
+        ({"network.bridge": "a/b"}, "cannot be a bridge's name"),
+        ({"network.bridge": "lo"}, "cannot be a bridge's name"),
+        ({"network.bridge": ""}, "cannot be a bridge's name"),
+    ],
+)
+def test_what_the_kernel_would_refuse_is_refused_in_words(flags: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidObject, match=message):
+        config.load(None, {}, flags)

@@ -210,6 +210,7 @@ CT_STATUS = Number(
     order=HOST,
     names={"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512},
 )
+PACKET_TYPE = Number(name="pkt_type", number=31, length=1, order=HOST, names={"host": 0, "broadcast": 1, "multicast": 2, "other": 3})
 ADDRESS_TYPE = Number(
     name="fib_addrtype", number=43, length=4, order=HOST, names={"unicast": 1, "local": 2, "broadcast": 3, "multicast": 5}
 )

@@ -55,6 +55,7 @@ oifname = _meta("oifname", 7, dt.IFNAME)
 protocol = _meta("meta protocol", 1, dt.ETHERTYPE)
 mark = _meta("meta mark", 3, dt.MARK)
 nfproto = _meta("meta nfproto", 15, dt.NFPROTO)
+pkttype = _meta("meta pkttype", 19, dt.PACKET_TYPE)
 l4proto = _meta("meta l4proto", 16, dt.PROTOCOL)
 
 ether_daddr = _payload("ether daddr", _LINK, 0, dt.ETHER, Guard.ETHER)

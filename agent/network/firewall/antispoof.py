@@ -4,7 +4,9 @@ An accepted packet gets a mark; `inbound` drops what comes from a pod without it
 pods instead of opening them. IPv4 and ARP: the pod's own address from its own MAC on its own device. IPv6 the same,
 and the link-local address the kernel derives from the MAC (neighbour discovery uses it as source); neighbour
 advertisements, and the solicitations without source by which an address is claimed, only for own targets; router
-advertisements and redirects never. The last rule drops: what is not listed (VLANs, other protocols) does not pass.
+advertisements and redirects never. Frames to everybody or to a group only for ARP and neighbour discovery: pods share
+no link with anyone, and the node's services on it are not theirs to find. The last rule drops: what is not listed
+(VLANs, other protocols) does not pass.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from agent.kernel.nft.fields import (
     mark,
     nd_target,
     oifname,
+    pkttype,
     saddr,
 )
-from agent.kernel.nft.match import concat
+from agent.kernel.nft.match import Lookup, concat
 from agent.kernel.nft.statements import set_mark
 from agent.network.firewall.tables import ETHERTYPE, NETDEV, POD_LINKS, layer2
 from agent.network.node import MARK_DNAT_BRIDGED, MARK_SPOOF_CHECKED, NodeNetwork
@@ -38,6 +41,7 @@ from agent.objects.meta import IPAddress
 
 _CHAIN = "antispoof"
 _UNSPECIFIED = IPv6Address("::")
+_GROUP = ("broadcast", "multicast")
 _JUDGED = set_mark(MARK_SPOOF_CHECKED)
 
 
@@ -98,6 +102,7 @@ def link_local(mac: str) -> IPv6Address:
 
 
 def _rules(table: Table) -> Iterator[Rule]:
+    yield rule(ether_type.is_("ip"), pkttype.in_(_GROUP), DROP)
     yield _source_rule(table, 4)
     arp = (ether_type.is_("arp"), arp_hardware.is_(1), arp_protocol.is_("ip"))
     by_frame = concat(iifname, ether_saddr, arp_saddr_ip).in_(senders(table, 4))
@@ -109,13 +114,15 @@ def _rules(table: Table) -> Iterator[Rule]:
     yield rule(icmpv6, icmpv6_type.is_("nd-neighbor-advert"), own_target.not_in(targets(table)), DROP)
     claim = (saddr(6).is_(_UNSPECIFIED), icmpv6_type.is_("nd-neighbor-solicit"))
     yield rule(icmpv6, *claim, own_target.in_(targets(table)), _JUDGED, ACCEPT)
+    yield _source_rule(table, 6, icmpv6_type.in_(("nd-neighbor-solicit", "nd-neighbor-advert")))
+    yield rule(icmpv6, pkttype.in_(_GROUP), DROP)
     yield _source_rule(table, 6)
     yield rule(DROP)
 
 
-def _source_rule(table: Table, family: int) -> Rule:
+def _source_rule(table: Table, family: int, *what: Lookup) -> Rule:
     source = concat(iifname, ether_saddr, saddr(family))
-    return rule(ether_type.is_(ETHERTYPE[family]), source.in_(senders(table, family)), _JUDGED, ACCEPT)
+    return rule(ether_type.is_(ETHERTYPE[family]), *what, source.in_(senders(table, family)), _JUDGED, ACCEPT)
 
 
 def _between_ports(table: Table) -> Chain:

@@ -5,6 +5,7 @@ neither a neighbour on the segment nor a pod may reach what the node keeps for i
 loopback do so later. In bridge mode a packet arrives from the bridge, whether it is routed (once) or bridge netfilter
 shows a bridged frame to inet (the second time is skipped by the kernel); from the bare host veth only while that is
 no port, and then it has no mark.
+Pods' packets are asked about first where it matters: what was judged cannot have a source in 127/8.
 The mark is nobody else's business and goes at once; but in a chain behind, not in the same: while a table is replaced
 a packet can meet the old chain and then the new one, which must find the mark still there.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from agent.config import Mode
-from agent.kernel.nft import DROP, Chain, Hook, rule
+from agent.kernel.nft import ACCEPT, DROP, Chain, Hook, rule
 from agent.kernel.nft.fields import ct_status, daddr, iifname, mark, saddr
 from agent.kernel.nft.statements import add_mark, clear_mark
 from agent.network.firewall.tables import POD_LINKS, from_pods, inet_chain
@@ -26,14 +27,16 @@ LOOPBACK = IPv4Network("127.0.0.0/8")
 def chains(node: NodeNetwork) -> tuple[Chain, ...]:
     port = iifname.is_(POD_LINKS)
     from_pod = (from_pods(node), port) if node.mode is Mode.BRIDGE else (port,)
-    martians = (rule(iifname.is_not("lo"), end(4).is_(LOOPBACK), DROP) for end in (daddr, saddr))
-    unjudged = (rule(each, mark.masked(MARK_SPOOF_CHECKED, 0), DROP) for each in from_pod)
+    judged = (rule(each, mark.masked(MARK_SPOOF_CHECKED, MARK_SPOOF_CHECKED), ACCEPT) for each in from_pod)
+    unjudged = (rule(each, DROP) for each in from_pod)
+    to_loopback, from_loopback = (rule(end(4).is_(LOOPBACK), DROP) for end in (daddr, saddr))
+    rules = (rule(iifname.is_("lo"), ACCEPT), to_loopback, *judged, *unjudged, from_loopback)
     unmark = (rule(each, clear_mark(MARK_SPOOF_CHECKED)) for each in from_pod)
-    judged = (
-        inet_chain("early-prerouting", Hook("filter", "prerouting", -310), *martians, *unjudged),
+    early = (
+        inet_chain("early-prerouting", Hook("filter", "prerouting", -310), *rules),
         inet_chain("unmark", Hook("filter", "prerouting", -309), *unmark),
     )
-    return (*judged, _translated(node)) if node.mode is Mode.BRIDGE else judged
+    return (*early, _translated(node)) if node.mode is Mode.BRIDGE else early
 
 
 def _translated(node: NodeNetwork) -> Chain:

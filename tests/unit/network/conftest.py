@@ -11,7 +11,7 @@ from agent.objects.meta import IPAddress, ObjectMeta
 
 def node(mode: Mode, *cidrs: str) -> NodeNetwork:
     ranges = tuple(ip_network(cidr) for cidr in cidrs or ("10.73.0.0/20", "fd73::/64"))
-    return NodeNetwork("podwright", mode, "pw0", ranges, ranges, 1500)
+    return NodeNetwork(mode, "pw0", ranges, ranges, 1500)
 
 
 def attachment(*addresses: str, container_id: str = "c1", index: int = 0x100000, ports: tuple[PortMapping, ...] = ()) -> Attachment:

@@ -12,7 +12,7 @@ CIDRS = (IPv4Network("10.73.0.0/20"), IPv6Network("fd73::/64"))
 
 
 def node(mode: Mode = Mode.BRIDGE, *, drop_foreign_forward: tuple[int, ...] = ()) -> NodeNetwork:
-    return NodeNetwork("podwright", mode, "pw0", CIDRS, CIDRS, 1500, drop_foreign_forward=drop_foreign_forward)
+    return NodeNetwork(mode, "pw0", CIDRS, CIDRS, 1500, drop_foreign_forward=drop_foreign_forward)
 
 
 def pod(number: int, *ports: PortMapping) -> Attachment:

@@ -141,3 +141,17 @@ def test_every_overlap_is_reported_at_once() -> None:
 def test_our_own_routes_default_routes_and_neighbours_do_not_count(harmless: RouteFact) -> None:
     uplink.refuse_overlap([ip_network("10.73.0.0/20")], [harmless], Ours("pw0", frozenset({99})))
     assert uplink.overlap(ip_network("10.73.0.0/20"), [harmless], Ours("pw0", frozenset({99}))) is None
+
+
+def test_a_configured_address_that_no_link_has_is_refused_with_the_way_out() -> None:
+    uplink.refuse_absent([ip_address("192.0.2.10"), ip_address("2001:db8::10")], SERVER)
+    with pytest.raises(InvalidObject, match=r"no link of this node has 192\.0\.2\.99, or somebody else"):
+        uplink.refuse_absent([ip_address("192.0.2.10"), ip_address("192.0.2.99")], SERVER)
+
+
+def test_an_address_that_is_still_being_asked_about_is_the_nodes_only_where_there_is_no_other() -> None:
+    tentative = AddressFact(ip_address("2001:db8::9"), "eth0", is_tentative=True)
+    alone = NodeFacts(SERVER.links, SERVER.routes, (tentative,))
+    both = NodeFacts(SERVER.links, SERVER.routes, (tentative, address("2001:db8::10", "eth0")))
+    assert uplink.node_addresses(alone, (6,)) == (ip_address("2001:db8::9"),)
+    assert uplink.node_addresses(both, (6,)) == (ip_address("2001:db8::10"),)

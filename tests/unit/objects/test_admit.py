@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from textwrap import dedent
 
 import pytest
@@ -13,6 +14,7 @@ from agent.objects.deployment import Deployment, RollingUpdate
 from agent.objects.meta import ObjectMeta
 from agent.objects.namespace import Namespace
 from agent.objects.pod import SANDBOX_FINALIZER, Pod, PodSpec
+from agent.objects.pod_status import PodIP, PodStatus
 from agent.objects.quantity import Quantity
 
 ONE = {"cpu": Quantity.parse("1")}
@@ -139,3 +141,16 @@ def test_a_deployment_keeps_its_selector() -> None:
 def test_a_manifest_that_does_not_say_where_a_pod_is_does_not_move_it():
     bound = admit(pod(node_name="here"), node_name="here")
     assert admit(pod(), bound, node_name="here").spec.node_name == "here"
+
+
+def test_a_pod_of_another_node_cannot_have_an_address_of_ours() -> None:
+    def remote(address: str, node: str = "there") -> Pod:
+        return replace(pod(node_name=node), status=PodStatus(pod_ips=(PodIP(ip=ip_address(address)),)))
+
+    ours = (ip_network("10.73.0.0/20"), ip_network("fd73::/64"))
+    for address in ("10.74.0.9", "fd74::9"):
+        assert admit(remote(address), node_name="here", pod_cidrs=ours).status.pod_ips
+    assert admit(remote("10.73.0.9", "here"), node_name="here", pod_cidrs=ours)
+    message = r"status.podIPs\[0\].ip: 10.73.0.9 of a pod on node there lies in this node's pod CIDR 10.73.0.0/20"
+    with pytest.raises(InvalidObject, match=message):
+        admit(remote("10.73.0.9"), node_name="here", pod_cidrs=ours)
