@@ -171,7 +171,8 @@ class TestMtu:
         assert (found.level, found.cure) == (WARN, "network.mtu: 1500")
 
     def test_too_small_for_ipv6(self) -> None:
-        assert worst(mtu.mtu, replace(NOTHING, config=self.config(1200))).level is FAIL
+        small = NodeFacts((replace(ETH0, mtu=1200),), (DEFAULT4, DEFAULT6), ())
+        assert worst(mtu.mtu, replace(NOTHING, facts=small)).level is FAIL
 
     def test_links_that_did_not_follow(self) -> None:
         links = (link("pw0", "bridge"), link("pwv1", mtu=9000), link("pwv2", mtu=9000))
