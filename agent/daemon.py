@@ -101,7 +101,7 @@ def start(config: Config, stack: ExitStack) -> None:
     sampler = Sampler(node.sandboxes.usage_of_all)
     stack.callback(sampler.stop)
     sampler.start()
-    runtime = RuntimeInterfaces(node.interfaces, is_ours=node.sandboxes.is_ours)
+    runtime = RuntimeInterfaces(node.interfaces, is_ours=node.sandboxes.is_ours, state_dir=str(config.state_dir))
     cni = CniService(runtime, before_attach=lambda: spool.drain_waiting(config.spool_dir, cni.handle))
     backend = AgentBackend(config, store=node.store, network=node.interfaces, sandboxes=node.sandboxes, cni=cni, sampler=sampler)
     controller = PodController(node.sandboxes)

@@ -22,6 +22,17 @@ Examples:
 """
 
 
+_CHECK_EXAMPLES = """\b
+Examples:
+  podwright cni check-config /etc/cni/net.d/10-mine.conflist
+"""
+_ERRORS_EXAMPLES = """\b
+Examples:
+  podwright cni errors        all codes
+  podwright cni errors 11     what it means and what to do
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Options:
     conf_dir: Path
@@ -73,3 +84,30 @@ def uninstall(conf_dir: Path, bin_dir: Path | None) -> None:
 
     for line in conflist.uninstall(conf_dir, bin_dir) or ["nothing to remove"]:
         print(line)
+
+
+@command.command("check-config", epilog=_CHECK_EXAMPLES)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def check_config(file: Path) -> int:
+    """Say what a configuration list would do, before it is installed. Status 1 if podwright could not work with it."""
+    from cni import check  # noqa: PLC0415 - only here
+
+    report = check.check(file.read_bytes())
+    for line in (*report.facts, *(f"error: {problem}" for problem in report.problems)):
+        print(line)
+    return 1 if report.problems else 0
+
+
+@command.command(epilog=_ERRORS_EXAMPLES)
+@click.argument("code", type=int, required=False)
+def errors(code: int | None) -> None:
+    """What the plugin's error codes mean, and what to do."""
+    from cni.codes import PAGES  # noqa: PLC0415 - only here
+
+    if code is None:
+        for known, page in PAGES.items():
+            print(f"{known:>4}  {page.title}")
+    elif code in PAGES:
+        print(PAGES[code].text(code), end="")
+    else:
+        raise click.UsageError(f"podwright has no error code {code}; without a code this command lists all")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from agent.api.client import Client
+from agent.cli import runtime_pods
 from agent.cli.jsonpath import values
 from agent.cli.options import gathered, with_all_namespaces, with_namespace, with_selector
 from agent.cli.output import TableOptions, parse_format, print_documents, print_kind
@@ -78,7 +79,9 @@ def command(options: _Options) -> int:
         targets = Kinds.of(client).targets(options.what)
         if options.watch:
             return follow(client, targets, options.scope, form, options.table(targets))
-        found, missing = find(client, targets, options.scope)
+        others = runtime_pods.rows(client, targets, options.scope) if form.is_table else []
+        found, missing = find(client, runtime_pods.without(targets, others), options.scope)
+    found = sorted([*found, *others], key=lambda one: [target.kind for target in targets].index(one.kind))
     ordered = _sorted(found, options.sort_by)
     if form.is_table:
         _print_tables(ordered, options, targets)

@@ -37,6 +37,7 @@ from agent.objects.attachment import Attachment, AttachmentKey, Bandwidth, Netns
 from agent.objects.meta import IPAddress, ObjectMeta
 from agent.store.base import Store
 
+_BRIDGE_PORTS = 1023
 _GATHER_S = 0.1
 """The connections of pods that end within this time are flushed together: each flush walks the kernel's whole table."""
 
@@ -321,6 +322,15 @@ class NetworkManager:
         """Of one network, or of all."""
         return tuple(key for key in self._leases.list_keys() if network in (None, key.network))
 
+    def problems(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What pods that are attached suffer from, and what only new ones would."""
+        if not self._bridge_index:
+            return (), ()
+        bridge = self._host.find_link(self.network.bridge)
+        lost = () if bridge and bridge.is_up else (f"bridge {self.network.bridge} is {'down' if bridge else 'gone'}",)
+        is_full = len(self._leases.list_keys()) >= _BRIDGE_PORTS
+        return lost, (f"bridge {self.network.bridge} has {_BRIDGE_PORTS} ports, the most there can be",) if is_full else ()
+
     def usage(self) -> tuple[RangeUsage, ...]:
         return self._leases.usage()
 
@@ -344,5 +354,5 @@ def _explained(error: KernelError, attachment: Attachment) -> PodwrightError:
             f"interface {attachment.ifname} exists already in {attachment.netns.path}", hint="delete it or use another CNI_IFNAME"
         )
     if error.errno == errno.EXFULL:
-        return KernelError(error.errno, error.request, "a bridge has 1023 ports at most; use network.mode routed")
+        return KernelError(error.errno, error.request, f"a bridge has {_BRIDGE_PORTS} ports at most; use network.mode routed")
     return error

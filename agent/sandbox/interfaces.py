@@ -16,13 +16,15 @@ from agent.network.manager import NetworkManager
 from agent.network.request import AttachRequest, AttachResult, Readiness
 from agent.objects.attachment import Attachment, AttachmentKey, IpamPlugin
 from agent.objects.meta import IPAddress
-from agent.sandbox import ipam_plugin
+from agent.sandbox import ipam_plugin, node_limits
 
 
 class RuntimeInterfaces:
-    """`is_ours(container_id)`: the attachment belongs to a standalone pod, which no runtime may collect."""
+    """`is_ours(container_id)`: the attachment belongs to a standalone pod, which no runtime may collect. `state_dir` is
+    where records go."""
 
-    def __init__(self, network: NetworkManager, is_ours: Callable[[str], bool]) -> None:
+    def __init__(self, network: NetworkManager, is_ours: Callable[[str], bool], state_dir: str = "/") -> None:
+        self._state_dir = state_dir
         self._network = network
         self._is_ours = is_ours
 
@@ -88,5 +90,6 @@ class RuntimeInterfaces:
     def status(self, network: str) -> Readiness:
         usages = self._network.usage()
         roomy = {usage.network.version for usage in usages if usage.free}
-        full = [str(usage) for usage in usages if usage.network.version not in roomy]
-        return Readiness(problems=tuple(f"no free address in {each}" for each in full))
+        full = [f"no free address in {usage}" for usage in usages if usage.network.version not in roomy]
+        lost, crowded = self._network.problems()
+        return Readiness((*lost, *full, *crowded, *node_limits.problems(self._state_dir)), limits_existing_pods=bool(lost))
