@@ -190,6 +190,8 @@ class NetworkManager:
             change = chained.attach(self._host, attachment)
         else:
             change = datapath.attach(self.network, attachment, netns_fd=fd, bridge_index=self._bridge_index)
+        # the kernel goes on behind a request that it refused: routes may be there without the link
+        undo.callback(self._host.apply, datapath.detach(attachment, self._bridge_index))
         undo.callback(self._remove_links, attachment)
         try:
             self._host.apply(change.host)

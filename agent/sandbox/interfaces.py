@@ -89,7 +89,7 @@ class RuntimeInterfaces:
 
     def status(self, network: str) -> Readiness:
         usages = self._network.usage()
-        roomy = {usage.network.version for usage in usages if usage.free}
+        roomy = {usage.network.version for usage in usages if usage.free or usage.quarantined}  # an ADD waits for these
         full = [f"no free address in {usage}" for usage in usages if usage.network.version not in roomy]
         lost, crowded = self._network.problems()
         return Readiness((*lost, *full, *crowded, *node_limits.problems(self._state_dir)), limits_existing_pods=bool(lost))

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from agent.api.cni import Reply
+from agent.api.cni import CniService, Reply
 from agent.api.spool import drain, drain_waiting
 from agent.errors import InvalidObject, KernelError
+from tests.unit.cni.test_cni_service import MemoryNetwork
 
 
 def put(spool: Path, name: str, content: bytes = b"") -> Path:
@@ -52,3 +53,12 @@ def test_nothing_waits_in_a_spool_that_is_not_there(tmp_path: Path) -> None:
     assert drain_waiting(tmp_path / "spool", lambda _: Reply()) == 0
     put(tmp_path / "spool", "1-1.del")
     assert drain_waiting(tmp_path / "spool", lambda _: Reply()) == 1
+
+
+def test_an_entry_that_a_power_cut_emptied_is_dropped_and_keeps_no_other_back(tmp_path: Path) -> None:
+    service, spool = CniService(MemoryNetwork()), tmp_path / "spool"
+    spool.mkdir()
+    for name in ("1-1.del", "2-2.del"):
+        (spool / name).write_bytes(b"")
+    assert drain(spool, service.handle) == 2
+    assert [path.name for path in spool.iterdir()] == ["lock"]
