@@ -23,3 +23,9 @@ def mode(request: pytest.FixtureRequest) -> str:
 def nursery() -> Iterator[Nursery]:
     with Nursery() as made:
         yield made
+
+
+@pytest.fixture(scope="module", params=["bridge", pytest.param("routed", marks=pytest.mark.long)])
+def sampled_mode(request: pytest.FixtureRequest) -> str:
+    """Both with --long: what differs between them is a handful of requests, and each kill takes most of a second."""
+    return str(request.param)

@@ -31,6 +31,8 @@ from agent.objects.attachment import Attachment, AttachmentKey
 from agent.objects.encode import from_record
 from agent.objects.meta import IPAddress, Object
 from agent.objects.pod import Pod
+from agent.policy.compile import Program
+from agent.policy.render import Renderer
 from agent.sandbox import status
 from agent.sandbox.manager import POD_IFNAME
 from tests.prober import inside
@@ -163,17 +165,18 @@ class Node:
         yield from _difference("route", routes, {(each.destination, links[each.index]) for each in ours if links[each.index] != "lo"})
 
     def _firewall(self, records: Records, network: NodeNetwork) -> Iterator[str]:
-        skeleton = firewall.skeleton(network)
-        wanted = [*skeleton.elements, *firewall.foreign_elements(network.foreign)]
+        skeleton, policy = firewall.skeleton(network), Renderer(daemon._policy_options(self.config)).whole(Program())  # nobody writes any
+        wanted = [*skeleton.elements, *policy.elements, *firewall.foreign_elements(network.foreign)]
         wanted += (element for a in records.attachments for element in firewall.elements(network, a))
-        chains = [*skeleton.chains, *(chain for a in records.attachments for chain in firewall.device_chains(network, a))]
+        devices = (chain for a in records.attachments for chain in firewall.device_chains(network, a))
+        chains = {(chain.table, chain.name): chain for chain in (*skeleton.chains, *devices, *policy.chains)}.values()
         tables = {state.table for state in self._nft.list_tables()} & {INET, BRIDGE, NETDEV}
         yield from _difference("table", {*skeleton.tables}, tables)
         for table in tables:
             counts = self._nft.count_rules(table)
             there = {(name, counts[name]) for name in self._nft.list_chains(table)}
             yield from _difference(f"chain and its rules in {table}", {(c.name, len(c.rules)) for c in chains if c.table == table}, there)
-        for a_set in skeleton.sets:
+        for a_set in (*skeleton.sets, *policy.sets):
             found = {(e.key, e.data) for e in self._nft.list_elements(a_set)}
             yield from _difference(f"element of {a_set}", {(e.key, e.data) for e in wanted if e.set == a_set}, found)
 

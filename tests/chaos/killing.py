@@ -1,12 +1,12 @@
 """The kill-point harness: count the points of an operation, then kill the agent at each (or a spread of them).
 
-After each kill a fresh agent must bring the node to rest by itself, with the outcome wholly there or wholly not; then
-the operation is repeated as its user would, must succeed, and is taken back.
+While it is dead nobody may speak under another's address. Then a fresh agent must bring the node to rest by itself, with
+the outcome wholly there or wholly not; the operation is repeated as its user would, must succeed, and is taken back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -64,10 +64,11 @@ def count_points(stage: Stage, scenario: Scenario) -> int:
     return len(stage.passed())
 
 
-def kill_at_each(stage: Stage, scenario: Scenario, traffic: Traffic, numbers: list[int]) -> Findings:
+def kill_at_each(stage: Stage, scenario: Scenario, traffic: Traffic, numbers: list[int], impostors: Callable[[], list[str]]) -> Findings:
     findings = Findings()
     for number in numbers:
         where = _killed_at(stage, scenario, number, findings)
+        findings.add(where, "while the agent was dead", impostors())
         for when, problems in _recovery(stage, scenario):
             findings.add(where, when, problems)
         findings.add(where, "meanwhile", traffic.lost())

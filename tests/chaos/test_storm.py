@@ -29,10 +29,10 @@ World = tuple[Stage, Traffic, list[Container]]
 
 
 @pytest.fixture
-def world(nursery: Nursery, mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    directory = tmp_path_factory.mktemp(mode)
+def world(nursery: Nursery, sampled_mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    directory = tmp_path_factory.mktemp(sampled_mode)
     with ExitStack() as stack:
-        made, traffic = stack.enter_context(stage.with_bystanders(nursery, directory, mode))
+        made, traffic = stack.enter_context(stage.with_bystanders(nursery, directory, sampled_mode))
         netns = [stack.enter_context(NetworkNamespace.made(directory / f"netns-{number}")) for number in range(CALLERS)]
         yield made, traffic, [Container(each, f"container-{number}", 9100 + number) for number, each in enumerate(netns)]
 

@@ -33,7 +33,7 @@ def test_without_a_name_they_are_listed() -> None:
         ("memory", "bridge: restarted with 10 pods"),
         ("restart", "bridge: echoes lost"),
         pytest.param("throughput", "bridge, IPv6: throughput", marks=WITH_PEER),
-        pytest.param("cni", "bridge, 0 pods: DEL", marks=WITH_PEER),
+        pytest.param("cni", "bridge: floor of ADD", marks=WITH_PEER),
     ],
 )
 def test_a_quick_run(name: str, row: str, tmp_path: Path) -> None:
