@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from ipaddress import ip_network
 
 from agent.objects.calico import rule as calico
 from agent.objects.calico.policy import CalicoNetworkPolicy, GlobalNetworkPolicy
@@ -33,6 +34,7 @@ from agent.objects.calico_selector import (
     NAMESPACE_LABEL as CALICO_NAMESPACE,
 )
 from agent.objects.cluster_network_policy import ClusterNetworkPolicy, ClusterPeer, ClusterProtocol, ClusterTier, NamespacedPods
+from agent.objects.meta import IPNetwork
 from agent.objects.network_policy import NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, PolicyType
 from agent.objects.selector import LabelSelector, Operator
 from agent.policy.endpoints import NAMESPACE, NAMESPACE_LABEL, NUMBER
@@ -101,7 +103,7 @@ def _kubernetes_peer(namespace: str, peer: NetworkPolicyPeer) -> Peer:
         return Peer(nets=(peer.ip_block.cidr,), not_nets=peer.ip_block.except_)
     where: list[Selector] = [Equals(NAMESPACE, namespace)]
     if peer.namespace_selector is not None:
-        where = list(_requirements(peer.namespace_selector, NAMESPACE_LABEL))
+        where = [Has(NAMESPACE), *_requirements(peer.namespace_selector, NAMESPACE_LABEL)]
     return Peer(_all_of(*where, *_requirements(peer.pod_selector or LabelSelector())))
 
 
@@ -152,7 +154,7 @@ def of_cluster(world: World, policy: ClusterNetworkPolicy) -> Policy:
 
 def _pods(pods: NamespacedPods) -> Selector:
     where = _requirements(pods.namespace_selector, NAMESPACE_LABEL)
-    return _all_of(*where, *_requirements(pods.pod_selector))
+    return _all_of(Has(NAMESPACE), *where, *_requirements(pods.pod_selector))
 
 
 def _cluster(world: World, action: str, peers: Sequence[ClusterPeer], protocols: Sequence[ClusterProtocol]) -> Iterator[Rule]:
@@ -176,6 +178,9 @@ def _cluster_peer(world: World, peer: ClusterPeer) -> Peer | None:
         return Peer(_pods(peer.pods))
     if peer.networks:
         return Peer(nets=peer.networks)
+    if peer.nodes is not None:
+        chosen = (node for node in world.nodes if peer.nodes.matches(node.labels))
+        return Peer(nets=tuple(ip_network(address) for node in chosen for address in node.addresses))
     return None
 
 
@@ -282,14 +287,18 @@ def _calico_peer(world: World, namespace: str, end: EntityRule) -> Peer:
 
 
 def _in_namespaces(text: str) -> Selector:
-    return prefixed(in_namespaces(parse_selector(text)), NAMESPACE_PREFIX)
+    return in_namespaces(prefixed(parse_selector(text), NAMESPACE_PREFIX))
 
 
-def _nets_of_sets(world: World, selector: Selector | None):  # type: ignore[no-untyped-def]
+def _nets_of_sets(world: World, selector: Selector | None) -> tuple[IPNetwork, ...]:
     if selector is None:
         return ()
     chosen = (each for each in world.sets if selector.matches(world.calico_set_labels(each)))
-    return tuple(sorted({net for each in chosen for net in each.spec.nets}, key=lambda net: (net.version, net)))
+    return tuple(sorted({net for each in chosen for net in each.spec.nets}, key=_net_order))
+
+
+def _net_order(net: IPNetwork) -> tuple[int, int, int]:
+    return net.version, int(net.network_address), net.prefixlen
 
 
 def _ports(ports: Sequence[int | str]) -> Ports:

@@ -25,7 +25,8 @@ class Interner:
     def endpoint(self, known: world.World, found: world.Endpoint) -> Endpoint:
         """`known` is asked for what namespace and service account add."""
         inherited = {NAMESPACE_LABEL + key: value for key, value in known.namespace_labels(found.namespace).items()}
-        labels = {**known.calico_labels(found), **inherited, NAMESPACE: found.namespace}
+        where = {NAMESPACE: found.namespace} if found.namespace else {}
+        labels = {**known.calico_labels(found), **inherited, **where}
         key = frozenset(labels.items())
         identity = self._known.get(key)
         if identity is None:

@@ -70,10 +70,10 @@ class Condition(NamedTuple):
 
     def concerns(self, protocol: int | None) -> bool:
         """`protocol` None: one that no condition names."""
-        if self.protocol is not None:
-            return protocol == self.protocol
         if protocol is not None and protocol == self.not_protocol:
             return False
+        if self.protocol is not None:
+            return protocol == self.protocol
         return not self.has_ports or protocol in WITH_PORTS
 
     def matches(self, protocol: int | None, source: int, destination: int) -> bool:
