@@ -27,13 +27,17 @@ def ip(source: Address, destination: Address, protocol: int, payload: bytes) -> 
 
 def udp(source: Address, destination: Address, port: int, data: bytes) -> bytes:
     segment = struct.pack(">HHHH", 40000, port, 8 + len(data), 0) + data
-    return ip(source, destination, UDP, segment[:6] + struct.pack(">H", _over(source, destination, UDP, segment)) + segment[8:])
+    return ip(
+        source, destination, UDP, segment[:6] + struct.pack(">H", transport_checksum(source, destination, UDP, segment)) + segment[8:]
+    )
 
 
 def neighbour(kind: int, source: Address, destination: Address, target: Address, rest: bytes = b"") -> bytes:
     """A neighbour solicitation (135), advertisement (136) or redirect (137); `rest` is what follows the target."""
     message = struct.pack(">BBHI", kind, 0, 0, 0) + target.packed + rest
-    return ip(source, destination, ICMPV6, message[:2] + struct.pack(">H", _over(source, destination, ICMPV6, message)) + message[4:])
+    return ip(
+        source, destination, ICMPV6, message[:2] + struct.pack(">H", transport_checksum(source, destination, ICMPV6, message)) + message[4:]
+    )
 
 
 def arp(sender_mac: str, sender: Address, target: Address) -> bytes:
@@ -45,7 +49,7 @@ def packet(destination_mac: str, source_mac: str, payload: bytes) -> bytes:
     return ethernet(destination_mac, source_mac, _ETHERTYPE[payload[0] >> 4], payload)
 
 
-def _over(source: Address, destination: Address, protocol: int, payload: bytes) -> int:
+def transport_checksum(source: Address, destination: Address, protocol: int, payload: bytes) -> int:
     """The checksum of a transport message, which covers the addresses too."""
     pseudo = struct.pack(">II", len(payload), protocol)
     return checksum(source.packed + destination.packed + pseudo + payload)

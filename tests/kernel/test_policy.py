@@ -18,10 +18,11 @@ def policy(name: str, spec: str) -> str:
 
 
 def labelled(name: str, **labels: str) -> str:
+    """A pod that serves port 80 under the names web-tcp and web-udp; b has host port 8080 too."""
     wanted = ", ".join(f"{key}: {value}" for key, value in labels.items())
-    return manifest(name, "containerPort: 80, name: web, hostPort: 8080" if name == "b" else "containerPort: 80, name: web").replace(
-        f"{{name: {name}}}", f"{{name: {name}, labels: {{{wanted}}}}}", 1
-    )
+    host_port = ", hostPort: 8080" if name == "b" else ""
+    ports = (f"containerPort: 80, name: web-{each.lower()}, protocol: {each}{host_port}" for each in ("TCP", "UDP"))
+    return manifest(name, *ports).replace(f"{{name: {name}}}", f"{{name: {name}, labels: {{{wanted}}}}}", 1)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ ALLOW_A = policy(
   podSelector: {matchLabels: {app: b}}
   ingress:
   - from: [{podSelector: {matchLabels: {app: a}}}]
-    ports: [{port: web, protocol: UDP}, {port: 80, protocol: UDP}]""",
+    ports: [{port: web-udp, protocol: UDP}, {port: web-udp, protocol: TCP}]""",
 )
 
 
