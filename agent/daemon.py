@@ -25,6 +25,7 @@ from agent.api.metrics_listener import MetricsListener
 from agent.api.server import Server
 from agent.backend import AgentBackend
 from agent.config import Config, Deny, EstablishedFlows, Mode
+from agent.controllers.nodes import NodeController
 from agent.controllers.pods import PodController
 from agent.controllers.runner import Runner
 from agent.errors import InvalidObject, OutOfSpace
@@ -35,7 +36,7 @@ from agent.kernel.nft import Nft
 from agent.kernel.route import RTPROT_PODWRIGHT
 from agent.kernel.sysctl import Sysctl
 from agent.network import clear as network_clear
-from agent.network import facts, foreign_accept, forwarding, node, uplink
+from agent.network import facts, foreign_accept, forwarding, node, remote_routes, uplink
 from agent.network.firewall.masquerade import hairpins
 from agent.network.firewall.tables import INET, pod_device
 from agent.network.follow import LinkFollower
@@ -45,7 +46,7 @@ from agent.network.manager import NetworkManager
 from agent.network.node import NodeNetwork
 from agent.network.tables import Tables
 from agent.network.uplink import Ours
-from agent.objects.meta import Key, ObjectMeta
+from agent.objects.meta import IPNetwork, Key, ObjectMeta
 from agent.objects.namespace import DEFAULT_NAMESPACE, Namespace
 from agent.objects.node import Node
 from agent.policy.manager import PolicyManager
@@ -108,6 +109,10 @@ def start(config: Config, stack: ExitStack) -> None:
     pods = Runner(node.store, [controller], threads=_POD_THREADS)
     stack.callback(pods.stop)
     pods.start()
+    others = NodeController(node.store, node.host, node.tables, own_name=config.node_name, own_cidrs=node.network.pod_cidrs)
+    nodes = Runner(node.store, [others], threads=1)
+    stack.callback(nodes.stop)
+    nodes.start()
     keeper = Keeper(node.settings, Path(config.run_dir), gone=lambda pod: pods.look_at(controller, pod))
     stack.callback(keeper.stop)
     keeper.start(node.host, node.interfaces, node.tables)
@@ -163,6 +168,9 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     host = Host(follower.changed)
     stack.callback(host.close)
     network, settings = _node_network(config, host, _recorded_mode(store, config))
+    network = dataclasses.replace(
+        network, remote=_remote_cidrs(store, config)
+    )  # before the tables stand: no flow between nodes is masqueraded
     nft = Nft.open(own_tables=config.network.own_tables)
     stack.callback(nft.close)
     tables = Tables(nft, network, devices=lambda: {link.name for link in host.list_links()})
@@ -235,6 +243,11 @@ def _recorded_mode(store: Store, config: Config) -> Mode:
         "network.mode {} is configured, but pods were attached in mode {}: kept until they are gone", config.network.mode, recorded
     )
     return Mode(recorded)
+
+
+def _remote_cidrs(store: Store, config: Config) -> tuple[IPNetwork, ...]:
+    nodes = [each for each in store.list("Node")[0] if isinstance(each, Node)]
+    return tuple(each.cidr for each in remote_routes.remotes(nodes, config.node_name, config.network.pod_cidrs))
 
 
 def _ensure_objects(store: Store, config: Config, network: NodeNetwork) -> None:

@@ -56,6 +56,8 @@ class NodeNetwork:
     """The families that the agent itself turned forwarding on for: traffic between two devices that are not ours drops."""
     foreign: Foreign = Foreign()
     """As found at start; the tables keep up with them."""
+    remote: tuple[IPNetwork, ...] = ()
+    """Pods of other nodes, reached with the pod's own address; the tables keep up with them too."""
 
     @property
     def families(self) -> tuple[int, ...]:

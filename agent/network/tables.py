@@ -22,8 +22,10 @@ from agent.errors import KernelError
 from agent.kernel import nft
 from agent.kernel.nft import Batch, Nft, Ruleset, Table
 from agent.network import firewall
+from agent.network.firewall import masquerade
 from agent.network.node import Foreign, NodeNetwork
 from agent.objects.attachment import Attachment
+from agent.objects.meta import IPNetwork
 
 
 class Lodger(Protocol):
@@ -125,6 +127,16 @@ class Tables:
             before, after = (set(firewall.foreign_elements(each)) for each in (self._foreign, foreign))
             self._commit(nft.put(*(after - before)) + nft.destroy(*(before - after)))
             self._foreign = foreign
+
+    def set_remote(self, cidrs: tuple[IPNetwork, ...]) -> None:
+        """Pods of other nodes: what goes there is not masqueraded. Ranges that are no more make room for those that overlap them."""
+        with self._lock:
+            if cidrs == self._network.remote:
+                return
+            network = replace(self._network, remote=cidrs)
+            before, after = (set(masquerade.node_elements(each)) for each in (self._network, network))
+            self._commit(nft.destroy(*(before - after)) + nft.put(*(after - before)))
+            self._network, self._skeleton = network, firewall.skeleton(network)
 
     def forward_only_ours(self, families: tuple[int, ...]) -> None:
         """From now on the agent is the one who has the node forward these families."""

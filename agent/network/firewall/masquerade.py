@@ -1,6 +1,6 @@
 """Source NAT, for pods only: host traffic never matches.
 
-pods leaving the cluster    to any destination but other pods, multicast and the non-masquerade networks
+pods leaving the cluster    to any destination but pods, of this and other nodes, multicast and the non-masquerade networks
 hairpin                     a pod that reaches itself through its own host port (nft cannot compare two fields of a
                             packet, so the pairs pod . pod are elements)
 interfaces of other plugins never: that is theirs to do; pods of ours reach them with their own address
@@ -60,7 +60,7 @@ def _rules(family: int) -> Iterator[Rule]:
 
 def node_elements(node: NodeNetwork) -> Iterator[Element]:
     """Disjoint, as an interval set wants them."""
-    networks = (*node.non_masquerade, *_MULTICAST)
+    networks = (*node.non_masquerade, *node.remote, *_MULTICAST)
     v4 = collapse_addresses(network for network in networks if isinstance(network, IPv4Network))
     v6 = collapse_addresses(network for network in networks if isinstance(network, IPv6Network))
     yield from (exempt(4).element(_shortest(network)) for network in v4)
