@@ -26,6 +26,7 @@ from agent.sandbox.execplan import ExecOptions
 from agent.sandbox.manager import SandboxManager
 from agent.sandbox.usage import Sampler
 from agent.store.base import Store
+from agent.volume.pool.volumes import Volumes
 
 
 def _state(pod: Pod) -> str:
@@ -34,15 +35,27 @@ def _state(pod: Pod) -> str:
 
 class AgentBackend:
     def __init__(  # noqa: PLR0913 (the managers there are)
-        self, config: Config, *, store: Store, network: NetworkManager, sandboxes: SandboxManager, cni: CniService, sampler: Sampler
+        self,
+        config: Config,
+        *,
+        store: Store,
+        network: NetworkManager,
+        sandboxes: SandboxManager,
+        volumes: Volumes,
+        cni: CniService,
+        sampler: Sampler,
     ) -> None:
-        self._config, self._store = config, store
+        self._config, self._store, self._volumes = config, store, volumes
         self._network, self._sandboxes, self._cni, self._sampler = network, sandboxes, cni, sampler
         self._traffic = traffic.Meter()
 
     @property
     def store(self) -> Store:
         return self._store
+
+    @property
+    def volumes(self) -> Volumes:
+        return self._volumes
 
     @property
     def node_name(self) -> str:

@@ -59,8 +59,13 @@ from agent.sandbox.sweep import Sweeper
 from agent.sandbox.usage import Sampler
 from agent.store.base import Store
 from agent.store.sqlite import SqliteStore
-from agent.volume.persistent import NoPersistentVolumes
+from agent.volume.claims import DRIVER, ClaimVolumes
 from agent.volume.pods import PodVolumes
+from agent.volume.pool.catalog import Catalog
+from agent.volume.pool.driver import Driver
+from agent.volume.pool.maker import Maker
+from agent.volume.pool.pools import Pools
+from agent.volume.pool.volumes import Volumes
 
 _POD_THREADS = 4
 """They wait for the kernel and the disk most of the time; more only fight for the interpreter."""
@@ -90,6 +95,8 @@ def start(config: Config, stack: ExitStack) -> None:
     stack.callback(node.policy.stop)
     node.policy.start()
     node.host.ensure_settings(node.settings)  # a router only from here on: what must not be forwarded is dropped by now
+    node.pools.start()
+    node.volumes.start()
     node.sandboxes.start(lost)
     if guard is not None:
         guard.start()
@@ -104,7 +111,15 @@ def start(config: Config, stack: ExitStack) -> None:
     sampler.start()
     runtime = RuntimeInterfaces(node.interfaces, is_ours=node.sandboxes.is_ours, state_dir=str(config.state_dir))
     cni = CniService(runtime, before_attach=lambda: spool.drain_waiting(config.spool_dir, cni.handle))
-    backend = AgentBackend(config, store=node.store, network=node.interfaces, sandboxes=node.sandboxes, cni=cni, sampler=sampler)
+    backend = AgentBackend(
+        config,
+        store=node.store,
+        network=node.interfaces,
+        sandboxes=node.sandboxes,
+        volumes=node.volumes,
+        cni=cni,
+        sampler=sampler,
+    )
     controller = PodController(node.sandboxes)
     pods = Runner(node.store, [controller], threads=_POD_THREADS)
     stack.callback(pods.stop)
@@ -156,6 +171,8 @@ class _Node:
     policy: PolicyManager
     interfaces: NetworkManager
     sandboxes: SandboxManager
+    pools: Pools
+    volumes: Volumes
     storage: controllers.Storage
 
 
@@ -183,12 +200,17 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     machine = hostinfo.capacity()
     room = capacity.allocatable(capacity.capacity(machine.cpus, machine.memory_bytes))
     place = sandbox.Node(config.node_name, network.node_ips, config.namespaces_dir, Path(config.state_dir, "pods"), room)
-    volumes = PodVolumes(place.pods_dir, store=store, persistent=NoPersistentVolumes(), room=room.quantities())
+    catalog = Catalog(store, Path(config.state_dir, "pool"))
+    pools = Pools(store, catalog, Path(config.state_dir, "pools"))
+    volumes = Volumes(store, catalog, Maker(store, catalog))
+    staging = Path(config.state_dir, "plugins", "kubernetes.io", "csi", DRIVER)
+    claims = ClaimVolumes(store, volumes, node_name=config.node_name, staging_dir=staging)
+    pod_volumes = PodVolumes(place.pods_dir, store=store, persistent=claims, room=room.quantities())
     events = EventLog(store, node_name=config.node_name)
     groups = Cgroups(cgroup.detect())
-    sandboxes = SandboxManager(place, store=store, network=interfaces, volumes=volumes, cgroups=groups, now=now, record=events.record)
-    storage = controllers.Storage(record=events.record)
-    return _Node(store, host, follower, network, settings, tables, policy, interfaces, sandboxes, storage)
+    sandboxes = SandboxManager(place, store=store, network=interfaces, volumes=pod_volumes, cgroups=groups, now=now, record=events.record)
+    storage = controllers.Storage(Driver(volumes), events.record)
+    return _Node(store, host, follower, network, settings, tables, policy, interfaces, sandboxes, pools, volumes, storage)
 
 
 def _policy_options(config: Config) -> Options:

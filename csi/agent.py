@@ -25,14 +25,14 @@ class Agent:
     def node(self) -> wire.StorageNode:
         return self._ask("GET", "/storage/node", wire.StorageNode)
 
-    def create_volume(self, request: wire.CreateVolume) -> wire.Volume:
-        return self._ask("POST", "/volumes", wire.Volume, request)
+    def create_volume(self, request: wire.CreateVolume) -> wire.VolumeInfo:
+        return self._ask("POST", "/volumes", wire.VolumeInfo, request)
 
     def delete_volume(self, id: str) -> None:
         self._do("DELETE", _volume(id))
 
-    def volume(self, id: str) -> wire.Volume:
-        return self._ask("GET", _volume(id), wire.Volume)
+    def volume(self, id: str) -> wire.VolumeInfo:
+        return self._ask("GET", _volume(id), wire.VolumeInfo)
 
     def volumes(self, most: int, start: str) -> wire.VolumePage:
         return self._ask("GET", "/volumes", wire.VolumePage, query=_page(most, start))
@@ -64,14 +64,14 @@ class Agent:
     def stats(self, id: str, path: str) -> wire.VolumeStats:
         return self._ask("POST", f"{_volume(id)}/stats", wire.VolumeStats, wire.AtPath(path=path))
 
-    def create_snapshot(self, request: wire.CreateSnapshot) -> wire.Snapshot:
-        return self._ask("POST", "/snapshots", wire.Snapshot, request)
+    def create_snapshot(self, request: wire.CreateSnapshot) -> wire.SnapshotInfo:
+        return self._ask("POST", "/snapshots", wire.SnapshotInfo, request)
 
     def delete_snapshot(self, id: str) -> None:
         self._do("DELETE", f"/snapshots/{quote(id, safe='')}")
 
-    def snapshot(self, id: str) -> wire.Snapshot:
-        return self._ask("GET", f"/snapshots/{quote(id, safe='')}", wire.Snapshot)
+    def snapshot(self, id: str) -> wire.SnapshotInfo:
+        return self._ask("GET", f"/snapshots/{quote(id, safe='')}", wire.SnapshotInfo)
 
     def snapshots(self, most: int, start: str, source_volume: str) -> wire.SnapshotPage:
         return self._ask("GET", "/snapshots", wire.SnapshotPage, query={**_page(most, start), "sourceVolume": source_volume})

@@ -149,7 +149,7 @@ class Controller:
         except NotFound:
             return wire.SnapshotPage(items=())
 
-    def _volume(self, volume: wire.Volume) -> pb.Volume:
+    def _volume(self, volume: wire.VolumeInfo) -> pb.Volume:
         found = pb.Volume(
             volume_id=volume.id,
             capacity_bytes=volume.size_bytes,
@@ -161,10 +161,10 @@ class Controller:
             found.content_source.volume.volume_id = volume.source_volume
         return found
 
-    def _list_status(self, volume: wire.Volume) -> pb.ListVolumesResponse.VolumeStatus:
+    def _list_status(self, volume: wire.VolumeInfo) -> pb.ListVolumesResponse.VolumeStatus:
         return pb.ListVolumesResponse.VolumeStatus(published_node_ids=self._nodes(volume), volume_condition=condition(volume.abnormal))
 
-    def _nodes(self, volume: wire.Volume) -> list[str]:
+    def _nodes(self, volume: wire.VolumeInfo) -> list[str]:
         return [self._node_name] if volume.published else []
 
     def _check_topology(self, wanted: pb.TopologyRequirement) -> None:
@@ -179,7 +179,7 @@ def condition(abnormal: str) -> pb.VolumeCondition:
     return pb.VolumeCondition(abnormal=bool(abnormal), message=abnormal or "the volume is well")
 
 
-def _snapshot(found: wire.Snapshot) -> pb.Snapshot:
+def _snapshot(found: wire.SnapshotInfo) -> pb.Snapshot:
     seconds, part = divmod(found.created, 1)
     return pb.Snapshot(
         snapshot_id=found.id,
@@ -197,7 +197,7 @@ def _token(text: str) -> str:
     return text
 
 
-def _differs(request: pb.ValidateVolumeCapabilitiesRequest, volume: wire.Volume) -> str:
+def _differs(request: pb.ValidateVolumeCapabilitiesRequest, volume: wire.VolumeInfo) -> str:
     for field, asked, has in (
         ("parameters", request.parameters, volume.parameters),
         ("mutable_parameters", request.mutable_parameters, volume.mutable_parameters),

@@ -122,7 +122,7 @@ def page(max_entries: int) -> int:
     return max_entries
 
 
-def unsuitable(volume: wire.Volume, asked: Sequence[wire.Capability]) -> str:
+def unsuitable(volume: wire.VolumeInfo, asked: Sequence[wire.Capability]) -> str:
     """Why the volume cannot serve these capabilities, "" when it can."""
     if any(each.is_block != volume.is_block for each in asked):
         return f"volume {volume.id} is {'block' if volume.is_block else 'mount'}"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from agent.api.wire import ExecRequest, NodeUsage, PodUsage
 from agent.objects.meta import Object
 from agent.store.base import Store
+from agent.volume.pool.volumes import Volumes
 
 
 class CniReply(NamedTuple):
@@ -53,5 +54,9 @@ class Backend(Protocol):
 
     def metrics(self) -> bytes:
         """Prometheus text."""
+
+    @property
+    def volumes(self) -> Volumes:
+        """Volumes in pools, for the CSI edge and the command line."""
 
     def is_ready(self) -> bool: ...

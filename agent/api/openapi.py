@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from agent import __version__
-from agent.api import apply, node, policy, resources, scale, wire
+from agent.api import apply, node, policy, resources, scale, volumes, wire, wire_volumes
 from agent.api.call import JSON, Handler
 from agent.api.peers import Access
 from agent.api.routes import AGENT_ROUTES, OBJECT_ROUTES, Route
@@ -39,6 +39,9 @@ _PARAMETERS = {
     "timeoutSeconds": "with watch: end the stream after so long",
     "allowWatchBookmarks": "with watch: 1 sends BOOKMARK events",
     "gracePeriodSeconds": "how long the processes of a pod may take to end; default: terminationGracePeriodSeconds",
+    "limit": "at most so many; the answer's `next` is where to go on",
+    "start": "begin after this id",
+    "sourceVolume": "snapshots of this volume only",
     "inNamespace": "one namespace only; for manifests: that of objects which name none",
     "source": "what problems are reported against, such as a file name",
     "from": "where a connection comes from: a pod, NAMESPACE/POD, or an address",
@@ -48,6 +51,7 @@ _PARAMETERS = {
     "policy": "KIND/NAME, such as networkpolicy/web",
 }
 _PATH = {
+    "id": "the volume's or snapshot's id",
     "name": "the object's name",
     "namespace": "the object's namespace",
     "plural": "the kind's plural, see GET /kinds",
@@ -69,6 +73,8 @@ _QUERY: dict[Handler, tuple[str, ...]] = {
     policy.matrix: ("inNamespace", "protocol", "port"),
     policy.changes: ("inNamespace", "protocol", "port", "source"),
     policy.pods: ("policy", "inNamespace"),
+    volumes.list_: ("limit", "start"),
+    volumes.list_snapshots: ("limit", "start", "sourceVolume"),
     node.top_pods: ("inNamespace",),
     node.events: ("inNamespace", "labelSelector", "fieldSelector"),
 }
@@ -85,7 +91,19 @@ _BODIES: dict[Handler, tuple[str, str]] = {
     policy.changes: (YAML, "Manifest"),
     node.cni: (BYTES, "CniRequest"),
     node.exec_plan: (JSON, "ExecRequest"),
+    volumes.capacity: (JSON, "CapacityRequest"),
+    volumes.create: (JSON, "CreateVolume"),
+    volumes.expand: (JSON, "ExpandVolume"),
+    volumes.modify: (JSON, "ModifyVolume"),
+    volumes.stage: (JSON, "StageVolume"),
+    volumes.unstage: (JSON, "AtPath"),
+    volumes.publish: (JSON, "PublishVolume"),
+    volumes.unpublish: (JSON, "AtPath"),
+    volumes.grow: (JSON, "GrowVolume"),
+    volumes.stats: (JSON, "AtPath"),
+    volumes.create_snapshot: (JSON, "CreateSnapshot"),
 }
+_CREATE = (resources.create, volumes.create, volumes.create_snapshot)
 _OPTIONAL_BODIES = (resources.delete, resources.delete_collection)
 _ANSWERS: dict[Handler, tuple[str, str]] = {
     node.healthz: ("text/plain", "Text"),
@@ -104,6 +122,24 @@ _ANSWERS: dict[Handler, tuple[str, str]] = {
     policy.matrix: (JSON, "PolicyMatrix"),
     policy.changes: (JSON, "PolicyChangeList"),
     policy.pods: (JSON, "PolicyPods"),
+    volumes.node: (JSON, "StorageNode"),
+    volumes.capacity: (JSON, "Capacity"),
+    volumes.list_: (JSON, "VolumePage"),
+    volumes.get: (JSON, "VolumeInfo"),
+    volumes.create: (JSON, "VolumeInfo"),
+    volumes.delete: (JSON, "Anything"),
+    volumes.expand: (JSON, "Expanded"),
+    volumes.modify: (JSON, "VolumeInfo"),
+    volumes.stage: (JSON, "Anything"),
+    volumes.unstage: (JSON, "Anything"),
+    volumes.publish: (JSON, "Anything"),
+    volumes.unpublish: (JSON, "Anything"),
+    volumes.grow: (JSON, "Expanded"),
+    volumes.stats: (JSON, "VolumeStats"),
+    volumes.list_snapshots: (JSON, "SnapshotPage"),
+    volumes.get_snapshot: (JSON, "SnapshotInfo"),
+    volumes.create_snapshot: (JSON, "SnapshotInfo"),
+    volumes.delete_snapshot: (JSON, "Anything"),
     apply.apply: (JSON, "ApplyResult"),
     apply.delete: (JSON, "ApplyResult"),
     resources.list_: (JSON, "{kind}List"),
@@ -213,7 +249,7 @@ def _responses(route: Route, info: KindInfo | None) -> Document:
     if route.handler is node.cni:
         exit_status = {"description": "how the plugin's process ends", "schema": {"type": "integer"}}
         done["headers"] = {node.CNI_EXIT_STATUS: exit_status}
-    answers = {"201" if route.handler is resources.create else "200": done}
+    answers = {"201" if route.handler in _CREATE else "200": done}
     if route.handler in (apply.apply, apply.delete):
         answers["207"] = {"description": "some objects failed, see each item's error", "content": content}
     answers["default"] = {"$ref": "#/components/responses/Failure"}
@@ -230,7 +266,11 @@ def _named(schema: str, info: KindInfo | None) -> str:
 
 def _schemas() -> Document:
     typed = [info for info in KINDS.values() if info.is_acted_on]
-    wires = [found for found in vars(wire).values() if isinstance(found, type) and issubclass(found, msgspec.Struct)]
+    wires = [
+        found
+        for found in (*vars(wire).values(), *vars(wire_volumes).values())
+        if isinstance(found, type) and issubclass(found, msgspec.Struct)
+    ]
     _, schemas = msgspec.json.schema_components(
         [ObjectMeta, *(info.type for info in typed), *wires], schema_hook=_foreign_schema, ref_template=_REF
     )

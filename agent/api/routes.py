@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.api import apply, node, policy, resources, scale
+from agent.api import apply, node, policy, resources, scale, volumes
 from agent.api.call import Handler
 from agent.api.peers import Access
 
@@ -44,6 +44,24 @@ _AGENT = (
     Route("POST", "/policy/changes", READ, policy.changes),
     Route("GET", "/policy/pods", READ, policy.pods),
     Route("POST", "/cni", WRITE, node.cni, is_cni=True),
+    Route("GET", "/storage/node", READ, volumes.node),
+    Route("POST", "/storage/capacity", READ, volumes.capacity),
+    Route("GET", "/volumes", READ, volumes.list_),
+    Route("POST", "/volumes", WRITE, volumes.create),
+    Route("GET", "/volumes/{id}", READ, volumes.get),
+    Route("DELETE", "/volumes/{id}", WRITE, volumes.delete),
+    Route("POST", "/volumes/{id}/expand", WRITE, volumes.expand),
+    Route("POST", "/volumes/{id}/modify", WRITE, volumes.modify),
+    Route("POST", "/volumes/{id}/stage", WRITE, volumes.stage),
+    Route("POST", "/volumes/{id}/unstage", WRITE, volumes.unstage),
+    Route("POST", "/volumes/{id}/publish", WRITE, volumes.publish),
+    Route("POST", "/volumes/{id}/unpublish", WRITE, volumes.unpublish),
+    Route("POST", "/volumes/{id}/grow", WRITE, volumes.grow),
+    Route("POST", "/volumes/{id}/stats", READ, volumes.stats),
+    Route("GET", "/snapshots", READ, volumes.list_snapshots),
+    Route("POST", "/snapshots", WRITE, volumes.create_snapshot),
+    Route("GET", "/snapshots/{id}", READ, volumes.get_snapshot),
+    Route("DELETE", "/snapshots/{id}", WRITE, volumes.delete_snapshot),
     Route("POST", "/apply", WRITE, apply.apply),
     Route("DELETE", "/apply", WRITE, apply.delete),
 )

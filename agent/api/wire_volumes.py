@@ -46,7 +46,7 @@ class CreateVolume(Request, frozen=True, kw_only=True):
     source_volume: str = ""
 
 
-class Volume(Wire, frozen=True):
+class VolumeInfo(Wire, frozen=True):
     """`published`: the paths where it is. `abnormal`: what is wrong with it, "" when nothing is."""
 
     id: str
@@ -66,11 +66,11 @@ class Volume(Wire, frozen=True):
 class VolumePage(Wire, frozen=True):
     """`next` "": the last page."""
 
-    items: tuple[Volume, ...]
+    items: tuple[VolumeInfo, ...]
     next: str = ""
 
 
-class Snapshot(Wire, frozen=True):
+class SnapshotInfo(Wire, frozen=True):
     """`created`: seconds since the epoch. `size_bytes`: the least size of a volume restored from it."""
 
     id: str
@@ -82,7 +82,7 @@ class Snapshot(Wire, frozen=True):
 
 
 class SnapshotPage(Wire, frozen=True):
-    items: tuple[Snapshot, ...]
+    items: tuple[SnapshotInfo, ...]
     next: str = ""
 
 

@@ -1,4 +1,4 @@
-"""Hears of pods, and of what their files are made of, and has their sandboxes brought to where they should be."""
+"""Hears of pods, and of what their volumes are made of, and has their sandboxes brought to where they should be."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent.store.base import Event, EventType
 
 class PodController:
     name = "pods"
-    kinds: Sequence[str] = ("Pod", "ConfigMap", "Secret")
+    kinds: Sequence[str] = ("Pod", "ConfigMap", "Secret", "PersistentVolumeClaim")
 
     def __init__(self, sandboxes: SandboxManager) -> None:
         self._sandboxes = sandboxes

@@ -197,6 +197,11 @@ def _on(target: Path, number: int, argument: int | bytes, request: str, accept: 
     reach(f"filesystem after {request}")
 
 
+def grows_mounted() -> tuple[Kind, ...]:
+    """Which kinds can grow while they are used, by this process."""
+    return (Kind.EXT4, Kind.XFS) if _may_grow_ext4() else (Kind.XFS,)
+
+
 def _may_grow_ext4() -> bool:
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))

@@ -37,7 +37,10 @@ MS_RDONLY: Final = 1
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
+MS_SYNCHRONOUS: Final = 16
 MS_REMOUNT: Final = 32
+MS_NOATIME: Final = 1024
+MS_NODIRATIME: Final = 2048
 MS_BIND: Final = 4096
 MS_MOVE: Final = 8192
 MS_REC: Final = 16384
@@ -45,6 +48,7 @@ MS_UNBINDABLE: Final = 1 << 17
 MS_PRIVATE: Final = 1 << 18
 MS_SLAVE: Final = 1 << 19
 MS_SHARED: Final = 1 << 20
+MS_RELATIME: Final = 1 << 21
 _MOUNT_WORDS: Final = {
     MS_RDONLY: "ro",
     MS_NOSUID: "nosuid",

@@ -28,6 +28,7 @@ from agent.objects.opaque import Opaque
 from agent.objects.persistent_volume import PersistentVolume
 from agent.objects.persistent_volume_claim import PersistentVolumeClaim
 from agent.objects.pod import Pod
+from agent.objects.storage import StoragePool, StorageSnapshot, StorageVolume
 from agent.objects.storage_class import StorageClass, VolumeAttributesClass
 
 
@@ -107,6 +108,9 @@ _ACTED_ON = (
     KindInfo("StorageClass", "storageclasses", ("sc",), ("storage.k8s.io/v1",), False, StorageClass),
     KindInfo("VolumeAttributesClass", "volumeattributesclasses", ("vac",), ("storage.k8s.io/v1",), False, VolumeAttributesClass),
     *_POLICIES,
+    KindInfo("StoragePool", "storagepools", (), ("podwright.io/v1",), False, StoragePool, is_internal=True),
+    KindInfo("StorageVolume", "storagevolumes", (), ("podwright.io/v1",), False, StorageVolume, is_internal=True),
+    KindInfo("StorageSnapshot", "storagesnapshots", (), ("podwright.io/v1",), False, StorageSnapshot, is_internal=True),
     KindInfo("Attachment", "attachments", (), ("podwright.io/v1",), False, Attachment, is_internal=True),
 )
 

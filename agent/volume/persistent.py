@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agent.errors import Unsupported
 from agent.objects.pod import Pod
 from agent.objects.volumes import Volume
 from agent.volume.layout import PodPlace
@@ -31,13 +30,3 @@ class PersistentVolumes(Protocol):
 
     def remove_(self, uid: str, place: PodPlace) -> None:
         """After the mounts in the pod's place are gone: give back what the pod had. Absent is fine."""
-
-
-class NoPersistentVolumes:
-    """Where nothing manages claims."""
-
-    def ensure_(self, pod: Pod, volume: Volume, place: PodPlace) -> Mounted:
-        raise Unsupported(f"volume {volume.name}: {', '.join(volume.sources)} is not supported")
-
-    def remove_(self, uid: str, place: PodPlace) -> None:
-        pass

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,15 +74,14 @@ class PodVolumes:
             for target in mount.below(place.directory):
                 if target.is_relative_to(place.volumes.resolve()) or target.is_relative_to(place.plugins.resolve()):
                     mount.remove_(target)
-            steps = [lambda path=path: _remove_volume(path) for path in _entries(place.volumes)]
-            teardown.run_all([*steps, lambda: tree.remove(place.plugins)])
-        self._persistent.remove_(uid, place)
+        steps = [lambda path=path: _remove_volume(path) for path in _entries(place.volumes)]
+        teardown.run_all([lambda: self._persistent.remove_(uid, place), *steps, lambda: tree.remove(place.plugins)])
         for directory in (*_children(place.volumes), place.volumes):
             with suppress(FileNotFoundError):
                 directory.rmdir()
 
     def readers(self, changed: Key) -> frozenset[Key]:
-        """The pods that have files made of this ConfigMap or Secret."""
+        """The pods that have files made of this ConfigMap or Secret, or a volume by this claim."""
         with self._lock:
             return frozenset(self._readers.get(changed, ()))
 
@@ -104,7 +103,7 @@ class PodVolumes:
 
     def _remember(self, pod: Pod) -> None:
         namespace = pod.metadata.namespace
-        keys = frozenset(Key(kind, namespace, name) for volume in pod.spec.volumes for kind, name in payload.references(volume))
+        keys = frozenset(Key(kind, namespace, name) for volume in pod.spec.volumes for kind, name in _references(pod, volume))
         with self._lock:
             known = self._read_by.get(pod.key)
         if known == keys or (known is None and not keys):
@@ -154,6 +153,15 @@ class PodVolumes:
             once = context.fs_group_change_policy == "OnRootMismatch"
             tree.set_group(mounted.path, context.fs_group, only_if_root_differs=once)
         return Shown(mounted.path, mounted.read_only, mounted.is_block)
+
+
+def _references(pod: Pod, volume: Volume) -> Iterable[tuple[str, str]]:
+    """Objects whose change may be news for the volume, by kind and name."""
+    yield from payload.references(volume)
+    if volume.persistent_volume_claim is not None:
+        yield "PersistentVolumeClaim", volume.persistent_volume_claim.claim_name
+    if volume.ephemeral is not None:
+        yield "PersistentVolumeClaim", f"{pod.metadata.name}-{volume.name}"
 
 
 def _plugin_of_files(volume: Volume) -> Plugin | None:

@@ -1,4 +1,4 @@
-"""Fetch and build what Debian does not have: cnitool, the specification's own runtime, and newer reference plugins.
+"""Fetch and build what Debian does not have: cnitool and csi-sanity, the specifications' own judges, and newer reference plugins.
 
 Run as a script before entering a box, which reaches no network.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS_VERSION = "1.9.1"
 PLUGINS = ROOT / f".cache/cni-plugins-{PLUGINS_VERSION}"
+CSI_SANITY = ROOT / ".cache/bin/csi-sanity"
 CNITOOL = ROOT / ".cache/bin/cnitool"
 _PLUGINS = (
     "main/bridge",
@@ -32,6 +33,12 @@ def cnitool() -> Path:
     """The built tool. Raises RuntimeError that says what is missing."""
     _ensure(CNITOOL.parent, {CNITOOL.name: "github.com/containernetworking/cni/cnitool@v1.3.0"})
     return CNITOOL
+
+
+def csi_sanity() -> Path:
+    """The storage specification's own judge."""
+    _ensure(CSI_SANITY.parent, {CSI_SANITY.name: "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.5.0"})
+    return CSI_SANITY
 
 
 def plugins() -> Path:
@@ -55,6 +62,6 @@ def _ensure(directory: Path, modules: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     try:
-        print(cnitool(), plugins(), sep="\n")
+        print(cnitool(), csi_sanity(), plugins(), sep="\n")
     except RuntimeError as error:
         sys.exit(str(error))
