@@ -102,6 +102,8 @@ def _rule_problems(rule: Rule, path: str) -> Iterator[str]:
     for word, fields in (("icmp", rule.icmp), ("notICMP", rule.not_icmp)):
         if fields is not None:
             yield from _icmp_problems(fields, number, f"{path}.{word}")
+    if rule.not_icmp is not None and rule.not_icmp.type is None:
+        yield f"{path}.notICMP: needs a type, else the rule matches nothing"
     for word, end in (("source", rule.source), ("destination", rule.destination)):
         yield from _end_problems(end, number, rule.ip_version, f"{path}.{word}")
 

@@ -114,6 +114,7 @@ def test_a_network_policy_is_refused_by_path(spec: dict[str, Any], problem: str)
         (rule(notProtocol="ICMPv6", ipVersion=4), "spec.ingress[0].notProtocol: ICMPv6 is not"),
         (rule(icmp={"type": 8}), "spec.ingress[0].icmp: needs protocol ICMP"),
         (rule(protocol="TCP", notICMP={"type": 8}), "spec.ingress[0].notICMP: needs protocol ICMP"),
+        (rule(protocol="ICMP", notICMP={}), "spec.ingress[0].notICMP: needs a type"),
         (rule(protocol="ICMP", icmp={"code": 0}), "spec.ingress[0].icmp.code: needs a type"),
         (rule(protocol="ICMP", icmp={"type": 255}), "spec.ingress[0].icmp.type: 255 is not"),
         (rule(protocol="ICMP", icmp={"type": 3, "code": 256}), "spec.ingress[0].icmp.code: 256 is not"),
