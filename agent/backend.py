@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import psutil
-
 from agent import __version__, metrics
 from agent.api.backend import CniReply
 from agent.api.cni import CniService
 from agent.api.wire import ExecRequest, NodeUsage, PodUsage
 from agent.config import Config
 from agent.errors import Forbidden, InvalidObject, NotFound
+from agent.kernel import hostinfo
 from agent.network import traffic
 from agent.network.manager import NetworkManager
 from agent.objects.admit import admit
@@ -21,7 +20,6 @@ from agent.objects.calico.policy import CalicoNetworkPolicy, GlobalNetworkPolicy
 from agent.objects.calico.tier import BUILT_IN_TIER_NAMES
 from agent.objects.meta import Key, Object
 from agent.objects.pod import Pod
-from agent.sandbox import status
 from agent.sandbox.execplan import ExecOptions
 from agent.sandbox.manager import SandboxManager
 from agent.sandbox.usage import Sampler
@@ -30,7 +28,7 @@ from agent.volume.pool.volumes import Volumes
 
 
 def _state(pod: Pod) -> str:
-    return "ready" if status.is_sandboxed(pod) else pod.status.reason or "new"
+    return "ready" if pod.is_sandboxed else pod.status.reason or "new"
 
 
 class AgentBackend:
@@ -80,7 +78,7 @@ class AgentBackend:
             "agent": {
                 "version": __version__,
                 "node": self._config.node_name,
-                "resident": f"{psutil.Process().memory_info().rss >> 20} MiB",
+                "resident": f"{hostinfo.resident_bytes() >> 20} MiB",
             },
             "network": {
                 "mode": network.mode.value,
@@ -93,9 +91,9 @@ class AgentBackend:
         }
 
     def top_node(self) -> Sequence[NodeUsage]:
-        usage, memory = self._sampler.node(), psutil.virtual_memory()
-        percent = 100 * usage.cpu_millicores / (1000 * (psutil.cpu_count() or 1))
-        share = 100 * usage.memory_bytes / memory.total
+        usage, machine = self._sampler.node(), hostinfo.capacity()
+        percent = 100 * usage.cpu_millicores / (1000 * machine.cpus)
+        share = 100 * usage.memory_bytes / machine.memory_bytes
         return (
             NodeUsage(
                 name=self.node_name,
@@ -135,9 +133,6 @@ class AgentBackend:
         metrics.PODS.replace(Counter(_state(pod) for pod in pods))
         return metrics.exposition()
 
-    def is_ready(self) -> bool:
-        return True
-
     def _refuse_missing_namespace(self, new: Object) -> None:
         namespace = new.metadata.namespace
         if not namespace:
@@ -145,7 +140,7 @@ class AgentBackend:
         found = self._store.find(Key("Namespace", "", namespace))
         if found is None:
             raise NotFound(f"namespace {namespace} does not exist", hint=f"apply a Namespace {namespace} first")
-        if found.metadata.deletion_timestamp is not None:
+        if found.is_being_deleted:
             raise Forbidden(f"namespace {namespace} is being deleted: nothing new goes in")
 
     def _refuse_missing_tier(self, new: Object) -> None:

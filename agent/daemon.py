@@ -12,7 +12,6 @@ import signal
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from loguru import logger
@@ -28,6 +27,7 @@ from agent.config import Config, Deny, EstablishedFlows, Mode
 from agent.controllers.nodes import NodeController
 from agent.controllers.pods import PodController
 from agent.controllers.runner import Runner
+from agent.errand import Errand
 from agent.errors import InvalidObject, OutOfSpace
 from agent.kernel import cgroup, hostinfo
 from agent.kernel.cgroup import Cgroups
@@ -46,16 +46,15 @@ from agent.network.manager import NetworkManager
 from agent.network.node import NodeNetwork
 from agent.network.tables import Tables
 from agent.network.uplink import Ours
-from agent.objects.meta import IPNetwork, Key, ObjectMeta
+from agent.objects.meta import IPNetwork, Key, ObjectMeta, now
 from agent.objects.namespace import DEFAULT_NAMESPACE, Namespace
 from agent.objects.node import Node
 from agent.policy.manager import PolicyManager
 from agent.policy.render import Options
-from agent.sandbox import capacity, node_object
+from agent.sandbox import capacity, node_object, usage
 from agent.sandbox import manager as sandbox
 from agent.sandbox.interfaces import RuntimeInterfaces
 from agent.sandbox.manager import SandboxManager
-from agent.sandbox.sweep import Sweeper
 from agent.sandbox.usage import Sampler
 from agent.store.base import Store
 from agent.store.sqlite import SqliteStore
@@ -69,6 +68,7 @@ from agent.volume.pool.volumes import Volumes
 
 _POD_THREADS = 4
 """They wait for the kernel and the disk most of the time; more only fight for the interpreter."""
+_SWEEP_EVERY_S = 60.0
 
 
 def run(config: Config) -> None:
@@ -102,13 +102,12 @@ def start(config: Config, stack: ExitStack) -> None:
         guard.start()
     stack.callback(node.follower.stop)
     node.follower.start(node.host, node.interfaces, node.tables)
-    accept = foreign_accept.Keeper(config.network.firewall, pod_device(node.network))
-    stack.callback(accept.stop)
-    accept.start()
+    accept = foreign_accept.keeper(config.network.firewall, pod_device(node.network))
+    _send(accept, stack)
 
     sampler = Sampler(node.sandboxes.usage_of_all)
-    stack.callback(sampler.stop)
-    sampler.start()
+    sampling = Errand("sampling the use of processors and memory", sampler.sample, every_s=usage.INTERVAL_S)
+    _send(sampling, stack)
     runtime = RuntimeInterfaces(node.interfaces, is_ours=node.sandboxes.is_ours, state_dir=str(config.state_dir))
     cni = CniService(runtime, before_attach=lambda: spool.drain_waiting(config.spool_dir, cni.handle))
     backend = AgentBackend(
@@ -137,11 +136,19 @@ def start(config: Config, stack: ExitStack) -> None:
     server.listen()  # from now on a DEL waits for us; what came before is in the spool, and must go first
     spool.drain(config.spool_dir, cni.handle)
     server.start()
-    sweeper = Sweeper([lambda: spool.drain_waiting(config.spool_dir, cni.handle), runtime.collect_dead])
-    stack.callback(sweeper.stop)
-    sweeper.start()
+    # Nothing tells at once that a container died without a DEL; its link, which ends with its namespace, is the proof.
+    steps = (lambda: spool.drain_waiting(config.spool_dir, cni.handle), runtime.collect_dead)
+    sweep = Errand("giving back what dead containers held", lambda: teardown.run_all(steps), every_s=_SWEEP_EVERY_S)
+    _send(sweep, stack)
     if config.metrics_listen:
         stack.callback(MetricsListener(config.metrics_listen, backend.metrics).stop)
+
+
+def _send(errand: Errand, stack: ExitStack) -> None:
+    """At once, and then whenever it is due."""
+    errand.ring()
+    errand.start()
+    stack.callback(errand.stop)
 
 
 def clear(config: Config) -> None:
@@ -220,10 +227,6 @@ def _policy_options(config: Config) -> Options:
         reevaluates=config.policy.established_flows is EstablishedFlows.REEVALUATE,
         rejects=config.policy.deny is Deny.REJECT,
     )
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _node_network(config: Config, host: Host, mode: Mode) -> tuple[NodeNetwork, tuple[Sysctl, ...]]:

@@ -85,7 +85,7 @@ def _apply_one(call: Call, decoded: Decoded) -> _Result:
 
     def merged(live: Object) -> Object:
         before[:] = [live]
-        if live.metadata.deletion_timestamp is not None:
+        if live.is_being_deleted:
             raise Conflict(f"cannot apply {live.key}: it is being deleted", hint="wait until it is gone, then apply again")
         return _merged(wanted, manifest, live)
 

@@ -58,5 +58,3 @@ class Backend(Protocol):
     @property
     def volumes(self) -> Volumes:
         """Volumes in pools, for the CSI edge and the command line."""
-
-    def is_ready(self) -> bool: ...

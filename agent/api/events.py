@@ -21,7 +21,7 @@ from loguru import logger
 from msgspec import structs
 
 from agent.errors import PodwrightError
-from agent.objects.meta import Key, Object, ObjectMeta
+from agent.objects.meta import Key, Object, ObjectMeta, timestamp
 from agent.objects.opaque import Opaque
 from agent.store.base import Store
 
@@ -62,7 +62,7 @@ class EventLog:
         metadata = subject.metadata
         identity = "\0".join((*subject.key, metadata.uid, type, reason, message))
         digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
-        time = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        time = timestamp(self._now())
         involved = {
             "apiVersion": subject.api_version,
             "kind": subject.kind,

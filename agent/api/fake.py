@@ -24,7 +24,6 @@ class FakeBackend:
     def __init__(self, store: Store | None = None, *, node_name: str = "node-1") -> None:
         self.store = store or SqliteStore(None)
         self.node_name = node_name
-        self.ready = True
         self.refuse: Callable[[Object], None] = lambda _: None
         self.answer_cni: Callable[[bytes], CniReply] = lambda request: CniReply(0, request)
         self.usage: Sequence[PodUsage] = ()
@@ -47,7 +46,7 @@ class FakeBackend:
         return {"plan": plan, "warnings": ["spec.containers[0].image is not used"]}
 
     def status(self) -> Mapping[str, Any]:
-        return {"agent": {"node": self.node_name, "ready": self.ready}, "network": {"mode": "bridge"}}
+        return {"agent": {"node": self.node_name}, "network": {"mode": "bridge"}}
 
     def top_node(self) -> Sequence[NodeUsage]:
         return (NodeUsage(name=self.node_name, cpu_millicores=250, cpu_percent=12.5, memory_bytes=1 << 30, memory_percent=25.0),)
@@ -57,6 +56,3 @@ class FakeBackend:
 
     def metrics(self) -> bytes:
         return metrics.exposition()
-
-    def is_ready(self) -> bool:
-        return self.ready

@@ -22,7 +22,7 @@ from agent.api.failure import to_status
 from agent.api.pool import Pool
 from agent.api.resources import kind_of, namespace_of, selected
 from agent.api.selection import predicate
-from agent.errors import Conflict, Expired, InvalidObject
+from agent.errors import Expired, InvalidObject
 from agent.metrics import API_WATCHES
 from agent.objects.encode import to_document
 from agent.objects.kinds import KindInfo
@@ -72,10 +72,7 @@ class WatchStream:
         if not since:
             objects, version = selected(self._call, self._info)
             return [_line("ADDED", to_document(found)) for found in objects], store.watch([self._info.kind], version)
-        try:
-            return [], store.watch([self._info.kind], since)
-        except Conflict as error:
-            raise Expired(error.message, hint=error.hint) from None
+        return [], store.watch([self._info.kind], since)
 
     async def _follow(self, request: web.Request, response: web.StreamResponse, watch: Watch) -> None:
         loop = asyncio.get_running_loop()
@@ -85,8 +82,8 @@ class WatchStream:
             version = self._newest()
             try:
                 lines = self._lines(watch)
-            except Conflict as error:
-                await self._write(response, [_line("ERROR", to_status(Expired(error.message, hint=error.hint)))])
+            except Expired as error:
+                await self._write(response, [_line("ERROR", to_status(error))])
                 return
             if self._has_bookmarks and loop.time() >= next_bookmark:
                 next_bookmark = loop.time() + _BOOKMARK_INTERVAL_S

@@ -19,8 +19,6 @@ from agent.controllers.replica import (
     Replica,
     controller_of,
     controller_reference,
-    is_finished,
-    is_terminating,
     new_pod,
     replica,
 )
@@ -48,15 +46,15 @@ def plan(deployment: Deployment, pods: Iterable[Pod], now: datetime, suffixes: I
     wanted = template_hash(deployment.spec.template)
     adopted = [pod for pod in nearby if _is_to_adopt(deployment, pod)]
     owned = [pod for pod in nearby if _is_owned(deployment, pod)]
-    released = [pod for pod in owned if not _belongs(deployment, pod) and not is_terminating(pod)]
+    released = [pod for pod in owned if not _belongs(deployment, pod) and not pod.is_being_deleted]
     mine = [*(pod for pod in owned if pod not in released), *adopted]
 
-    ending = [pod for pod in mine if is_terminating(pod)]
+    ending = [pod for pod in mine if pod.is_being_deleted]
     replicas = [
-        replica(pod, wanted, deployment.spec.min_ready_seconds, now) for pod in mine if not is_terminating(pod) and not is_finished(pod)
+        replica(pod, wanted, deployment.spec.min_ready_seconds, now) for pod in mine if not pod.is_being_deleted and not pod.is_finished
     ]
     step = rollout.Step()
-    if not _is_deleted(deployment):
+    if not deployment.is_being_deleted:
         ending_old = sum(pod.metadata.labels.get(TEMPLATE_HASH_LABEL) != wanted for pod in ending)
         step = rollout.step(deployment.spec, replicas, ending_old)
     going = {victim.replica.pod.metadata.name for victim in step.victims}
@@ -72,10 +70,6 @@ def plan(deployment: Deployment, pods: Iterable[Pod], now: datetime, suffixes: I
     )
 
 
-def _is_deleted(deployment: Deployment) -> bool:
-    return deployment.metadata.deletion_timestamp is not None
-
-
 def _is_owned(deployment: Deployment, pod: Pod) -> bool:
     controller = controller_of(pod)
     return controller is not None and controller.uid == deployment.metadata.uid
@@ -86,8 +80,8 @@ def _belongs(deployment: Deployment, pod: Pod) -> bool:
 
 
 def _is_to_adopt(deployment: Deployment, pod: Pod) -> bool:
-    is_free = controller_of(pod) is None and not is_terminating(pod) and not is_finished(pod)
-    return is_free and not _is_deleted(deployment) and _belongs(deployment, pod)
+    is_free = controller_of(pod) is None and not pod.is_being_deleted and not pod.is_finished
+    return is_free and not deployment.is_being_deleted and _belongs(deployment, pod)
 
 
 def _creations(deployment: Deployment, wanted: str, count: int, suffixes: Iterator[str], taken: set[str]) -> Iterator[Create]:

@@ -14,8 +14,7 @@ from msgspec.structs import replace
 from agent.controllers.replica import Replica
 from agent.controllers.rollout import limits
 from agent.objects.deployment import Deployment, DeploymentStatus
-from agent.objects.meta import Condition
-from agent.store.change import timestamp
+from agent.objects.meta import Condition, timestamp
 
 READY_MEANS = "a pod counts as ready when its sandbox and network stand; no containers are started"
 COMPLETE = "NewReplicaSetAvailable"

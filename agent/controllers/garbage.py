@@ -43,7 +43,7 @@ class GarbageCollector:
         if isinstance(event.object, Pod):
             if event.type is not EventType.MODIFIED or _owners(event.object) != _owners(event.old):
                 yield from (Due(key, SETTLE_S) for key in owner_keys(event.object))
-        elif event.type is EventType.DELETED or event.object.metadata.deletion_timestamp is not None:
+        elif event.type is EventType.DELETED or event.object.is_being_deleted:
             yield Due(event.object.key)
 
     def reconcile(self, key: Key) -> None:
@@ -62,7 +62,7 @@ class GarbageCollector:
         """A pod with a living owner left only loses the dead one's reference."""
         for pod in dependents:
             living = tuple(r for r in pod.metadata.owner_references if self._is_alive(r, pod))
-            if len(living) == len(pod.metadata.owner_references) or pod.metadata.deletion_timestamp is not None:
+            if len(living) == len(pod.metadata.owner_references) or pod.is_being_deleted:
                 continue
             if living:
                 yield _owned_by(pod, living, f"forget the owner of {named(pod.key)} that is gone")
@@ -93,7 +93,7 @@ def _owners(thing: Object | None) -> tuple[OwnerReference, ...]:
 
 def _ending(owner: Object, dependents: Iterable[Pod]) -> Iterable[Action]:
     """What the deletion of an owner with one of the two finalizers asks for next."""
-    if owner.metadata.deletion_timestamp is None:
+    if not owner.is_being_deleted:
         return
     uid, finalizers = owner.metadata.uid, owner.metadata.finalizers
     mine = [pod for pod in dependents if any(r.uid == uid for r in pod.metadata.owner_references)]
@@ -104,7 +104,7 @@ def _ending(owner: Object, dependents: Iterable[Pod]) -> Iterable[Action]:
     elif ORPHAN in finalizers:
         yield _without_finalizer(owner, ORPHAN)
     elif FOREGROUND in finalizers and mine:
-        yield from (deletion(pod, "its owner waits for it") for pod in mine if pod.metadata.deletion_timestamp is None)
+        yield from (deletion(pod, "its owner waits for it") for pod in mine if not pod.is_being_deleted)
     elif FOREGROUND in finalizers:
         yield _without_finalizer(owner, FOREGROUND)
 

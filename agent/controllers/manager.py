@@ -6,16 +6,14 @@ Switched off, nothing here runs and nothing else changes: pods are still built, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from agent.controllers.deployment import Admit, DeploymentController
 from agent.controllers.garbage import GarbageCollector
 from agent.controllers.namespace import NamespaceController
 from agent.controllers.runner import Runner
 from agent.controllers.storage.controller import Driver, NoDriver, Record, StorageController
-from agent.objects.meta import Object
+from agent.objects.meta import Object, now
 from agent.store.base import Store
-from agent.store.change import timestamp
 
 
 class Controllers:
@@ -23,10 +21,6 @@ class Controllers:
 
     def __init__(self, runner: Runner | None) -> None:
         self._runner = runner
-
-    @property
-    def is_enabled(self) -> bool:
-        return self._runner is not None
 
     def stop(self) -> None:
         """Finish what is under way. The second time it does nothing."""
@@ -45,10 +39,6 @@ class Storage:
 
     driver: Driver = NoDriver()
     record: Record = unrecorded
-
-
-def now() -> str:
-    return timestamp(datetime.now(UTC))
 
 
 def as_it_is(new: Object, _old: Object | None) -> Object:

@@ -18,10 +18,9 @@ from agent.controllers import action
 from agent.controllers.action import Action, Update, deletion, named
 from agent.controllers.runner import Due
 from agent.objects.kinds import KINDS
-from agent.objects.meta import Condition, Key, Object
+from agent.objects.meta import Condition, Key, Object, timestamp
 from agent.objects.namespace import Namespace, NamespaceStatus
 from agent.store.base import Event, EventType, Store
-from agent.store.change import timestamp
 
 FINALIZER = "podwright.io/namespace"
 PODS = ("Pod",)
@@ -49,7 +48,7 @@ class NamespaceController:
         elif event.type is not EventType.MODIFIED:
             key = Key("Namespace", "", event.object.metadata.namespace)
             namespace = self.store.find(key)
-            if namespace is not None and namespace.metadata.deletion_timestamp is not None:
+            if namespace is not None and namespace.is_being_deleted:
                 yield Due(key)
 
     def reconcile(self, key: Key) -> None:
@@ -68,7 +67,7 @@ class NamespaceController:
 
 def plan(namespace: Namespace, stages: Sequence[Sequence[Object]], now: datetime) -> list[Action]:
     """`stages`: what is in it, in the order in which it has to go. Makers do not hold up their pods."""
-    if namespace.metadata.deletion_timestamp is None:
+    if not namespace.is_being_deleted:
         return _protected(namespace)
     makers, pods, others = stages
     if not (makers or pods or others):
@@ -103,7 +102,7 @@ def _reported(namespace: Namespace, content: Sequence[Object], now: datetime) ->
 
 
 def _is_ending(thing: Object) -> bool:
-    return thing.metadata.deletion_timestamp is not None
+    return thing.is_being_deleted
 
 
 def _with_finalizers(namespace: Namespace, finalizers: tuple[str, ...]) -> Namespace:

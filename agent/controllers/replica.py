@@ -14,15 +14,11 @@ from random import Random
 
 from agent.objects.deployment import TEMPLATE_HASH_LABEL, Deployment
 from agent.objects.meta import Condition, ObjectMeta, OwnerReference
-from agent.objects.pod import Pod
+from agent.objects.names import LONGEST_PREFIX, random_suffix
+from agent.objects.pod import SANDBOXED_CONDITION, Pod
 from agent.objects.pod_status import PodPhase
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-READY_CONDITION = "PodReadyToStartContainers"
-_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: a random name never spells a word
-_SUFFIX_LENGTH = 5
-_LONGEST_PREFIX = 58
-"""With the suffix at most 63, so that the pod's name can be its host name."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _PHASE_RANK = {None: 0, PodPhase.PENDING: 0, PodPhase.UNKNOWN: 1, PodPhase.RUNNING: 2}
 
@@ -49,12 +45,12 @@ def replica(pod: Pod, wanted_hash: str, min_ready_seconds: int, now: datetime) -
 
 def suffixes(random: Random) -> Iterator[str]:
     while True:
-        yield "".join(random.choices(_LETTERS, k=_SUFFIX_LENGTH))
+        yield random_suffix(random)
 
 
 def new_pod(deployment: Deployment, wanted_hash: str, suffix: str) -> Pod:
     template = deployment.spec.template
-    prefix = f"{deployment.metadata.name}-{wanted_hash}"[: _LONGEST_PREFIX - 1]
+    prefix = f"{deployment.metadata.name}-{wanted_hash}"[: LONGEST_PREFIX - 1]
     metadata = ObjectMeta(
         name=f"{prefix}-{suffix}",
         namespace=deployment.metadata.namespace,
@@ -79,14 +75,6 @@ def controller_reference(deployment: Deployment) -> OwnerReference:
 
 def controller_of(pod: Pod) -> OwnerReference | None:
     return next((reference for reference in pod.metadata.owner_references if reference.controller), None)
-
-
-def is_terminating(pod: Pod) -> bool:
-    return pod.metadata.deletion_timestamp is not None
-
-
-def is_finished(pod: Pod) -> bool:
-    return pod.status.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
 
 
 def deletion_rank(candidate: Replica) -> tuple[int, int, bool, int, float, int, float, str]:
@@ -118,7 +106,7 @@ def _ready_since(pod: Pod) -> datetime | None:
 
 
 def _ready_condition(pod: Pod) -> Condition | None:
-    return next((condition for condition in pod.status.conditions if condition.type == READY_CONDITION), None)
+    return next((condition for condition in pod.status.conditions if condition.type == SANDBOXED_CONDITION), None)
 
 
 def _deletion_cost(pod: Pod) -> int:

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from loguru import logger
 
 from agent.controllers.work_queue import WorkQueue
-from agent.errors import Conflict, PodwrightError
+from agent.errors import Conflict, Expired, PodwrightError
 from agent.objects.meta import Key
 from agent.store.base import Event, EventType, Store, Watch
 
@@ -104,7 +104,7 @@ class Runner:
                 for event in watch:
                     self._hear(event)
                 return
-            except Conflict as error:
+            except Expired as error:
                 logger.debug("controllers list again: {}", error)
             finally:
                 if watch is not None:

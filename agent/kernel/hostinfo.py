@@ -59,6 +59,11 @@ def usage() -> NodeUsage:
     )
 
 
+def resident_bytes() -> int:
+    """Of this process."""
+    return int(psutil.Process().memory_info().rss)
+
+
 def node_identity() -> NodeIdentity:
     return NodeIdentity(
         kernel=platform.release(),

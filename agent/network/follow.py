@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from loguru import logger
 
+from agent.errand import Errand
 from agent.kernel.host import Host
 from agent.kernel.link import Link
 from agent.network import datapath, facts, uplink
-from agent.network.errand import Errand
 from agent.network.manager import NetworkManager
 from agent.network.node import Foreign
 from agent.network.tables import Tables

@@ -13,9 +13,8 @@ own commands do the work: they alone know how to share a table with the tools th
 from __future__ import annotations
 
 import shlex
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,7 +22,8 @@ from loguru import logger
 
 from agent import teardown
 from agent.config import ForeignFirewall
-from agent.errors import PodwrightError, Unsupported
+from agent.errand import Errand
+from agent.errors import Unsupported
 from agent.kernel import foreign_rules
 from agent.kernel.foreign_rules import Iptables
 from agent.network.firewall.tables import POD_LINKS
@@ -114,36 +114,15 @@ def devices(bridge: str) -> tuple[str, ...]:
     return (bridge, POD_LINKS)
 
 
-class Keeper:
-    """A thread that keeps the accept where it belongs. Without a tool it removes once what an earlier setting left."""
+def keeper(tool: ForeignFirewall, device: str, *, every_s: float = CHECK_EVERY_S) -> Errand:
+    """Keeps the accept where it belongs; it stays when this stops, as pods do. Without a tool: removes once what an
+    earlier setting left."""
+    accept = Accept(tool, device)
 
-    def __init__(self, tool: ForeignFirewall, device: str, *, every_s: float = CHECK_EVERY_S) -> None:
-        self._accept, self._every_s = Accept(tool, device), every_s
-        self._is_for_ever = tool is not ForeignFirewall.NONE
-        self._stopping = threading.Event()
-        self._complaint = ""
-        self._thread = threading.Thread(target=self._run, name="foreign-firewall", daemon=True)
+    def keep() -> None:
+        for command in accept.ensure():
+            logger.info("for pods in another tool's firewall: {}", command)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """The accept stays, as pods do."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        self._check(self._accept.ensure)
-        while self._is_for_ever and not self._stopping.wait(self._every_s):
-            self._check(self._accept.ensure)
-
-    def _check(self, ensure: Callable[[], tuple[str, ...]]) -> None:
-        """A complaint is logged when it is new, not every 30 seconds."""
-        try:
-            for command in ensure():
-                logger.info("for pods in another tool's firewall: {}", command)
-            self._complaint = ""
-        except PodwrightError as error:
-            if error.message != self._complaint:
-                logger.warning("cannot keep the accept for pods in another tool's firewall: {}", error.message)
-            self._complaint = error.message
+    errand = Errand("keeping the accept in another tool's firewall", keep, every_s=every_s if tool is not ForeignFirewall.NONE else None)
+    errand.ring()
+    return errand

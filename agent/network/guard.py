@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from loguru import logger
 
 from agent import metrics
+from agent.errand import Errand
 from agent.kernel.nft.watch import ForeignChange, ForeignCommit, TableWatch
-from agent.network.errand import Errand
 from agent.network.tables import Tables
 
 _SHOWN = 6

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from agent.errand import Errand
 from agent.kernel import link, netlink
 from agent.kernel.host import Host
 from agent.kernel.netlink import Reply
@@ -24,7 +25,6 @@ from agent.kernel.nodewatch import NodeWatch
 from agent.kernel.route import RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE, RTPROT_PODWRIGHT
 from agent.kernel.sysctl import Sysctl
 from agent.network import forwarding
-from agent.network.errand import Errand
 from agent.network.manager import NetworkManager
 from agent.network.node import LOOPBACK
 from agent.network.tables import Tables

@@ -6,8 +6,9 @@ themselves; here is only what depends on other fields. Which changes are refused
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
+from random import SystemRandom
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -18,19 +19,14 @@ from agent.objects.container import Container, ContainerPort
 from agent.objects.deployment import Deployment, RollingUpdate, StrategyType
 from agent.objects.immutable import refuse_forbidden_changes
 from agent.objects.meta import IPNetwork, Object
+from agent.objects.names import LONGEST_PREFIX, random_suffix
 from agent.objects.namespace import NAME_LABEL, Namespace
 from agent.objects.persistent_volume import VOLUME_PROTECTION, PersistentVolume
 from agent.objects.persistent_volume_claim import CLAIM_PROTECTION, PersistentVolumeClaim
 from agent.objects.pod import SANDBOX_FINALIZER, Pod, PodSpec
 
 ObjectT = TypeVar("ObjectT", bound=Object)
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-_LONGEST_PREFIX = 58
-
-
-def random_suffix() -> str:
-    """Five letters, as Kubernetes gives to generateName."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(5))
+_suffix = partial(random_suffix, SystemRandom())
 
 
 def admit(
@@ -39,7 +35,7 @@ def admit(
     *,
     node_name: str,
     pod_cidrs: Sequence[IPNetwork] = (),
-    suffix: Callable[[], str] = random_suffix,
+    suffix: Callable[[], str] = _suffix,
 ) -> ObjectT:
     """`new` as it is to be stored on the node `node_name`, whose pods have addresses of `pod_cidrs`; `old` is what it
     replaces, None on creation. Raises InvalidObject."""
@@ -75,7 +71,7 @@ def _named(thing: ObjectT, suffix: Callable[[], str]) -> ObjectT:
     metadata = thing.metadata
     if metadata.name or not metadata.generate_name:
         return thing
-    return replace(thing, metadata=replace(metadata, name=metadata.generate_name[:_LONGEST_PREFIX] + suffix()))
+    return replace(thing, metadata=replace(metadata, name=metadata.generate_name[:LONGEST_PREFIX] + suffix()))
 
 
 def _namespace(namespace: Namespace, _: str) -> Namespace:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from abc import ABC
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -92,6 +93,15 @@ class ObjectMeta(Value, frozen=True):
     managed_fields: tuple[dict[str, Any], ...] = ()
 
 
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with seconds, as Kubernetes writes it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def now() -> str:
+    return timestamp(datetime.now(UTC))
+
+
 class Key(NamedTuple):
     """An object's identity in the store. `namespace` is "" for cluster-scoped kinds."""
 
@@ -113,6 +123,10 @@ class Object(Value, frozen=True):
     @property
     def key(self) -> Key:
         return Key(self.kind, self.metadata.namespace, self.metadata.name)
+
+    @property
+    def is_being_deleted(self) -> bool:
+        return self.metadata.deletion_timestamp is not None
 
 
 class Condition(Value, frozen=True):

@@ -7,12 +7,24 @@ Lengths are Kubernetes' limits. Names end up in file names, host names and metri
 from __future__ import annotations
 
 import re
+from random import Random
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
 _ENVIRONMENT = re.compile(r"[ -<>-~]+", re.ASCII)
 _PORT = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
+
+SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""No vowels: a random name never spells a word."""
+SUFFIX_LENGTH = 5
+LONGEST_PREFIX = 58
+"""With the suffix at most 63, so that a pod's name can be its host name."""
+
+
+def random_suffix(random: Random) -> str:
+    """As Kubernetes gives to generateName."""
+    return "".join(random.choices(SUFFIX_LETTERS, k=SUFFIX_LENGTH))
 
 
 def dns_label_problem(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from agent.objects.container import Container, EphemeralContainer, ResourceRequirements
 from agent.objects.meta import IPAddress, Object, ObjectMeta, Value
-from agent.objects.pod_status import PodStatus
+from agent.objects.pod_status import PodPhase, PodStatus
 from agent.objects.quantity import Quantity
 from agent.objects.reference import LocalObjectReference
 from agent.objects.scheduling import Affinity, Toleration, TopologySpreadConstraint
@@ -20,6 +20,7 @@ from agent.objects.volumes import Volume
 
 SANDBOX_FINALIZER = "podwright.io/sandbox"
 """Holds a pod of this node in the store until its sandbox is gone."""
+SANDBOXED_CONDITION = "PodReadyToStartContainers"
 
 
 class RestartPolicy(StrEnum):
@@ -123,3 +124,12 @@ class Pod(Object, frozen=True, kw_only=True):
     api_version: str = "v1"
     kind: Literal["Pod"] = "Pod"
     status: PodStatus = PodStatus()
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
+
+    @property
+    def is_sandboxed(self) -> bool:
+        """Its namespaces and its network stand."""
+        return any(c.type == SANDBOXED_CONDITION and c.status == "True" for c in self.status.conditions)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from agent.objects.container import ResourceRequirements
 from agent.objects.pod import Pod
-from agent.objects.pod_status import PodPhase
 from agent.objects.quantity import Quantity, Style
 
 DEFAULT_MAX_PODS = 1000
@@ -109,7 +108,7 @@ class Ledger:
     def hold(self, pod: Pod) -> None:
         """Count it whether it fits or not: at a restart, what runs, runs. A finished pod holds nothing."""
         self.release(pod.metadata.uid)
-        if pod.status.phase not in (PodPhase.SUCCEEDED, PodPhase.FAILED):
+        if not pod.is_finished:
             taken = self._held[pod.metadata.uid] = requests(pod)
             self.used += taken
 

@@ -15,11 +15,6 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from agent.objects.pod import Pod
-from agent.objects.pod_status import PodPhase
-
-FINALIZER = "podwright.io/sandbox"
-"""Keeps a deleted Pod on record until its sandbox is gone."""
-_FINISHED = (PodPhase.SUCCEEDED, PodPhase.FAILED)
 
 
 class Step(Enum):
@@ -32,8 +27,8 @@ class Step(Enum):
 def next_step(pod: Pod, node_name: str) -> Step:
     if pod.spec.node_name not in ("", node_name):
         return Step.IGNORE
-    if pod.metadata.deletion_timestamp is not None:
+    if pod.is_being_deleted:
         return Step.END
-    if pod.status.phase in _FINISHED:
+    if pod.is_finished:
         return Step.END_NETWORK
     return Step.BUILD

@@ -29,12 +29,12 @@ from agent.network.request import AttachRequest
 from agent.objects.attachment import Attachment, AttachmentKey, PodReference, PortMapping
 from agent.objects.bandwidth import bandwidth_of
 from agent.objects.meta import IPAddress, Key, Object
-from agent.objects.pod import Pod
+from agent.objects.pod import SANDBOX_FINALIZER, Pod
 from agent.objects.pod_status import PodStatus
 from agent.sandbox import execplan, files, lifecycle, resources, settings, status
 from agent.sandbox.capacity import Ledger, Resources
 from agent.sandbox.execplan import ExecOptions, PodPaths
-from agent.sandbox.lifecycle import FINALIZER, Step
+from agent.sandbox.lifecycle import Step
 from agent.sandbox.status import Problem
 from agent.store.base import Store
 from agent.volume.pods import PodVolumes
@@ -175,7 +175,7 @@ class SandboxManager:
         try:
             self._volumes.ensure_(pod)
         except PodwrightError as error:
-            if not status.is_sandboxed(pod):
+            if not pod.is_sandboxed:
                 raise
             self._record(pod, "Warning", "FailedMount", error.message)
 
@@ -224,7 +224,7 @@ class SandboxManager:
         self._remove(uid)
         self._uids.pop(pod.key, None)
         self._volumes.forget(pod.key)
-        remaining = tuple(name for name in pod.metadata.finalizers if name != FINALIZER)
+        remaining = tuple(name for name in pod.metadata.finalizers if name != SANDBOX_FINALIZER)
         metadata = msgspec.structs.replace(pod.metadata, finalizers=remaining)
         self._store.update(msgspec.structs.replace(pod, metadata=metadata))
         return None
@@ -278,7 +278,7 @@ class SandboxManager:
             raise NotFound(
                 f"pod {namespace}/{name} is on node {pod.spec.node_name}", hint=f"run podwright there, this is {self._node.name}"
             )
-        if not status.is_sandboxed(pod):
+        if not pod.is_sandboxed:
             raise Unavailable(f"pod {namespace}/{name} has no sandbox yet: {pod.status.message or 'it is being built'}")
         with self._exec_lock:
             paths = self._exec_paths(pod)
@@ -329,10 +329,7 @@ class SandboxManager:
         return AttachmentKey(POD_NETWORK, uid, POD_IFNAME)
 
     def _cgroup_pids(self, uid: str) -> tuple[int, ...]:
-        try:
-            return self._cgroups.processes(_cgroup_name(uid))
-        except NotFound:
-            return ()
+        return self._cgroups.processes(_cgroup_name(uid))
 
 
 def _bound(pod: Pod, node_name: str) -> Pod:

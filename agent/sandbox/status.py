@@ -13,7 +13,7 @@ import msgspec
 
 from agent.objects.attachment import Attachment
 from agent.objects.meta import Condition, IPAddress
-from agent.objects.pod import Pod
+from agent.objects.pod import SANDBOXED_CONDITION, Pod
 from agent.objects.pod_status import ContainerState, ContainerStateWaiting, ContainerStatus, PodIP, PodPhase, PodStatus
 
 NO_RUNTIME = "NoContainerRuntime"
@@ -33,7 +33,7 @@ def ready(pod: Pod, addresses: Sequence[IPAddress], node_ips: Sequence[IPAddress
     """The status of a pod whose sandbox stands."""
     conditions = (
         _condition(pod, now, "PodScheduled", True),
-        _condition(pod, now, "PodReadyToStartContainers", True),
+        _condition(pod, now, SANDBOXED_CONDITION, True),
         _condition(pod, now, "Ready", False, NO_RUNTIME, _NO_RUNTIME_MESSAGE),
     )
     return _status(pod, conditions, addresses, node_ips, now, NO_RUNTIME, _NO_RUNTIME_MESSAGE)
@@ -43,13 +43,9 @@ def not_ready(pod: Pod, problem: Problem, node_ips: Sequence[IPAddress], now: st
     scheduled = _condition(
         pod, now, "PodScheduled", problem.is_scheduled, *(() if problem.is_scheduled else ("Unschedulable", problem.message))
     )
-    sandboxed = _condition(pod, now, "PodReadyToStartContainers", False, problem.reason, problem.message)
+    sandboxed = _condition(pod, now, SANDBOXED_CONDITION, False, problem.reason, problem.message)
     conditions = (scheduled, sandboxed) if problem.is_scheduled else (scheduled,)
     return _status(pod, conditions, (), node_ips, now, problem.reason, problem.message)
-
-
-def is_sandboxed(pod: Pod) -> bool:
-    return any(c.type == "PodReadyToStartContainers" and c.status == "True" for c in pod.status.conditions)
 
 
 def addresses_of(attachment: Attachment | None, pod: Pod, node_ips: Sequence[IPAddress]) -> tuple[IPAddress, ...]:

@@ -1,11 +1,10 @@
-"""Processor and memory use of the node and its pods, sampled on a thread so that asking costs nothing.
+"""Processor and memory use of the node and its pods, sampled now and then so that asking costs nothing.
 
 Processor use is a rate, so it needs two readings; between them lies one interval.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,15 +31,6 @@ class Sampler:
         self._read_pods = read_pods
         self._before: tuple[float, dict[str, float]] = (time.monotonic(), {})
         self._usage: dict[str, Usage] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def node(self) -> Usage:
         return self._usage.get(_NODE, Usage(0, 0))
@@ -59,11 +49,6 @@ class Sampler:
             for uid, (seconds, memory) in readings.items()
         }
         self._before = (at, {uid: seconds for uid, (seconds, _) in readings.items()})
-
-    def _run(self) -> None:
-        self.sample()
-        while not self._stop.wait(INTERVAL_S):
-            self.sample()
 
 
 def _millicores(seconds: float, elapsed_s: float) -> int:

@@ -34,7 +34,7 @@ class Event:
 
 
 class Watch(Protocol):
-    """A subscription; it never blocks the writer. Falling behind by more than the history raises Conflict (HTTP 410)."""
+    """A subscription; it never blocks the writer. Falling behind by more than the history raises Expired."""
 
     def next(self, timeout_s: float | None = None) -> Event | None:
         """The next event, or None after the time-out or after close()."""
@@ -83,6 +83,6 @@ class Store(Protocol):
     def delete_soon(self, key: Key, *, uid: str = "", grace_period_s: int | None = None) -> Future[Object | None]: ...
 
     def watch(self, kinds: Sequence[str], since: int | None = None) -> Watch:
-        """Events of these kinds after resourceVersion `since` (None: from now). Raises Conflict when those are not known any more."""
+        """Events of these kinds after resourceVersion `since` (None: from now). Raises Expired when those are not known any more."""
 
     def close(self) -> None: ...

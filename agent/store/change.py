@@ -7,13 +7,13 @@ uid, creationTimestamp, generation and deletionTimestamp are its own and a calle
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
 
 from agent.errors import AlreadyExists, Conflict, NotFound
-from agent.objects.meta import Key, Object
+from agent.objects.meta import Key, Object, timestamp
 from agent.objects.opaque import Opaque
 from agent.store.base import Event, EventType
 
@@ -39,7 +39,7 @@ class Change:
     @property
     def makes_room(self) -> bool:
         """An object goes or is on its way out: this is written even on a full disk. (What writes nothing needs no room.)"""
-        return self.event is None or self.new is None or self.new.metadata.deletion_timestamp is not None
+        return self.event is None or self.new is None or self.new.is_being_deleted
 
 
 def created(new: Object, current: Object | None, stamp: Stamp) -> Change:
@@ -99,11 +99,6 @@ def deleted(key: Key, current: Object | None, stamp: Stamp, *, uid: str = "", gr
     )
     stored = replace(current, metadata=marked)
     return Change(key, stored, stored, Event(EventType.MODIFIED, stored, current))
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with seconds, as Kubernetes writes it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _removed(last: Object, current: Object, stamp: Stamp) -> Change:

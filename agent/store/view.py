@@ -2,21 +2,21 @@
 
 One lock guards the objects, the sorted keys and the history; it is held for microseconds and never during I/O.
 Each kind has a history of its own, so that a busy kind does not push out the events of a quiet one. A watch is a
-cursor into it: it costs nothing until read, cannot hold up the writer, and learns that it is too late by Conflict.
+cursor into it: it costs nothing until read, cannot hold up the writer, and learns that it is too late by Expired.
 """
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
 from loguru import logger
 
-from agent.errors import Conflict
+from agent.errors import Expired
 from agent.objects.meta import Key, Object
 from agent.store.base import Event, EventType
 
@@ -44,9 +44,9 @@ class _History:
         start = bisect_right(self.versions, version)
         return zip(self.versions[start:], self.events[start:], strict=True)
 
-    def first_after(self, version: int) -> tuple[int, Event] | None:
-        start = bisect_right(self.versions, version)
-        return (self.versions[start], self.events[start]) if start < len(self.versions) else None
+    @property
+    def newest(self) -> int:
+        return self.versions[-1] if self.versions else self.forgotten
 
 
 class View:
@@ -103,16 +103,15 @@ class View:
             watch.close()
 
     def events_after(self, kinds: Sequence[str], version: int) -> Sequence[tuple[int, Event]]:
-        """With the lock held. Raises Conflict when some are no longer known."""
-        histories = self._known_histories(kinds, version)
+        """With the lock held. Raises Expired when some are no longer known."""
+        self._check_known(kinds, version)
+        histories = [self._history(kind) for kind in kinds]
         found = [pair for history in histories for pair in history.after(version)]
         return sorted(found, key=itemgetter(0)) if len(histories) > 1 else found
 
-    def first_after(self, kinds: Sequence[str], version: int) -> tuple[int, Event] | None:
-        """With the lock held. Raises Conflict when some are no longer known."""
-        histories = self._known_histories(kinds, version)
-        found = [pair for history in histories if (pair := history.first_after(version))]
-        return min(found, key=itemgetter(0)) if found else None
+    def has_after(self, kinds: Sequence[str], version: int) -> bool:
+        """With the lock held."""
+        return any(self._history(kind).newest > version for kind in kinds)
 
     def forget(self, watch: ViewWatch) -> None:
         """With the lock held."""
@@ -123,15 +122,11 @@ class View:
     def resource_version(self) -> int:
         return self._resource_version
 
-    def _known_histories(self, kinds: Sequence[str], version: int) -> Sequence[_History]:
-        self._check_known(kinds, version)
-        return [self._history(kind) for kind in kinds]
-
     def _check_known(self, kinds: Sequence[str], version: int) -> None:
         oldest = max((self._history(kind).forgotten for kind in kinds), default=0)
         if not oldest <= version <= self._resource_version:
             known = f"{oldest} to {self._resource_version} are known"
-            raise Conflict(f"cannot watch from resourceVersion {version}: {known}", hint="list again, then watch from there")
+            raise Expired(f"cannot watch from resourceVersion {version}: {known}", hint="list again, then watch from there")
 
     def _history(self, kind: str) -> _History:
         return self._histories.setdefault(kind, _History(self._opened_at))
@@ -154,6 +149,7 @@ class ViewWatch:
         self.kinds = kinds
         self._view = view
         self._seen = since
+        self._unread: deque[Event] = deque()
         self._changed = threading.Condition(lock)
         self._is_closed = False
         self._callback: Callable[[], None] | None = None
@@ -161,19 +157,23 @@ class ViewWatch:
     def next(self, timeout_s: float | None = None) -> Event | None:
         with self._changed:
             self._changed.wait_for(self._has_news, timeout_s)
-            found = None if self._is_closed else self._view.first_after(self.kinds, self._seen)
-            if found is None:
-                return None
-            self._seen, event = found
-            return event
+            self._read()
+            return self._unread.popleft() if self._unread else None
 
     def pending(self) -> Sequence[Event]:
         with self._changed:
-            if self._is_closed:
-                return ()
-            found = self._view.events_after(self.kinds, self._seen)
+            self._read()
+            found = list(self._unread)
+            self._unread.clear()
+            return found
+
+    def _read(self) -> None:
+        """What is new, once; with the lock held."""
+        if self._is_closed:
+            self._unread.clear()
+        elif not self._unread:
+            self._unread.extend(event for _, event in self._view.events_after(self.kinds, self._seen))
             self._seen = self._view.resource_version
-            return [event for _, event in found]
 
     def call_on_event(self, callback: Callable[[], None]) -> None:
         with self._changed:
@@ -203,7 +203,7 @@ class ViewWatch:
             logger.exception("a watch of {} could not be woken", ", ".join(self.kinds))
 
     def _has_news(self) -> bool:
-        return self._is_closed or self._view.first_after(self.kinds, self._seen) is not None
+        return self._is_closed or bool(self._unread) or self._view.has_after(self.kinds, self._seen)
 
     def __iter__(self) -> Iterator[Event]:
         while (event := self.next()) is not None:

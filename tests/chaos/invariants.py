@@ -33,7 +33,6 @@ from agent.objects.meta import IPAddress, Object
 from agent.objects.pod import Pod
 from agent.policy.compile import Program
 from agent.policy.render import Renderer
-from agent.sandbox import status
 from agent.sandbox.manager import POD_IFNAME
 from tests.prober import inside
 
@@ -211,9 +210,9 @@ def _kinds(pod: Pod) -> tuple[str, ...]:
 
 def _pods(records: Records) -> Iterator[str]:
     for pod in records.pods:
-        if pod.metadata.deletion_timestamp is not None:
+        if pod.is_being_deleted:
             yield f"{pod.key} is still being deleted"
-        elif not status.is_sandboxed(pod):
+        elif not pod.is_sandboxed:
             yield f"{pod.key} has no sandbox: {pod.status.message}"
 
 

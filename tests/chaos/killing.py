@@ -15,7 +15,7 @@ from tests.chaos.scenarios import Scenario
 from tests.chaos.stage import Stage
 from tests.chaos.traffic import Traffic
 
-SAMPLE = 10
+SAMPLE = 6
 DEATH_S = 0.5
 """For what goes on behind the answer (forgetting connections)."""
 

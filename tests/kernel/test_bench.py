@@ -31,9 +31,9 @@ def test_without_a_name_they_are_listed() -> None:
     [
         ("pods", "bridge: all answered"),
         ("memory", "bridge: restarted with 10 pods"),
-        ("restart", "bridge: echoes lost"),
-        pytest.param("throughput", "bridge, IPv6: throughput", marks=WITH_PEER),
-        pytest.param("cni", "bridge: floor of ADD", marks=WITH_PEER),
+        pytest.param("restart", "bridge: echoes lost", marks=pytest.mark.long),
+        pytest.param("throughput", "bridge, IPv6: throughput", marks=(WITH_PEER, pytest.mark.long)),
+        pytest.param("cni", "bridge: floor of ADD", marks=(WITH_PEER, pytest.mark.long)),
     ],
 )
 def test_a_quick_run(name: str, row: str, tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def test_the_accept_outlives_a_reload_of_ufw(world: World) -> None:
 
 
 def test_one_that_was_flushed_comes_back(world: World) -> None:
-    keeper = foreign_accept.Keeper(ForeignFirewall.DOCKER, world.device, every_s=0.1)
+    keeper = foreign_accept.keeper(ForeignFirewall.DOCKER, world.device, every_s=0.1)
     with ruleset_of("docker") as before:
         keeper.start()
         try:

@@ -45,7 +45,7 @@ DRIVER = "csi.podwright.io"
 
 def next_step(claim: PersistentVolumeClaim, records: Records, now: str) -> Step:
     """None: it is where it should be."""
-    if claim.metadata.deletion_timestamp is not None:
+    if claim.is_being_deleted:
         return None
     if BIND_COMPLETED in claim.metadata.annotations:
         return _bound(claim, records, now)

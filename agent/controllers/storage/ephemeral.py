@@ -18,7 +18,7 @@ from agent.objects.volumes import Volume
 
 def next_step(pod: Object | None, records: Records) -> Step:
     """One claim at a time; its event brings the next look at the pod."""
-    if not isinstance(pod, Pod) or pod.metadata.deletion_timestamp is not None:
+    if not isinstance(pod, Pod) or pod.is_being_deleted:
         return None
     for volume in pod.spec.volumes:
         if volume.ephemeral is None or volume.ephemeral.volume_claim_template is None:
@@ -39,7 +39,7 @@ def is_owned_by(claim: PersistentVolumeClaim, pod: Pod) -> bool:
 
 def orphan_step(claim: PersistentVolumeClaim, find: Callable[[Key], Object | None]) -> Step:
     """The pod it was made for is gone."""
-    if claim.metadata.deletion_timestamp is not None:
+    if claim.is_being_deleted:
         return None
     for reference in claim.metadata.owner_references:
         if reference.kind == "Pod" and reference.controller:

@@ -29,7 +29,7 @@ def best_match(claim: PersistentVolumeClaim, records: Records, *, only_reserved:
 def mismatches(volume: PersistentVolume, claim: PersistentVolumeClaim, *, is_named: bool = False) -> Iterator[str]:
     """Why the volume cannot serve the claim. One that names the other (`is_named`) may differ in class."""
     spec = volume.spec
-    if volume.metadata.deletion_timestamp is not None:
+    if volume.is_being_deleted:
         yield "it is being deleted"
     if spec.size < claim.requested:
         yield f"it has {spec.size}, the claim asks for {claim.requested}"

@@ -16,7 +16,7 @@ from agent.objects.persistent_volume_claim import CLAIM_PROTECTION, PersistentVo
 
 def claim_step(claim: PersistentVolumeClaim, records: Records) -> Step:
     """Of a claim that is being deleted."""
-    if claim.metadata.deletion_timestamp is None or CLAIM_PROTECTION not in claim.metadata.finalizers:
+    if not claim.is_being_deleted or CLAIM_PROTECTION not in claim.metadata.finalizers:
         return None
     users = records.users_of(claim)
     if users:
@@ -26,7 +26,7 @@ def claim_step(claim: PersistentVolumeClaim, records: Records) -> Step:
 
 def volume_step(volume: PersistentVolume, records: Records) -> Step:
     """Of a volume that is being deleted."""
-    if volume.metadata.deletion_timestamp is None or VOLUME_PROTECTION not in volume.metadata.finalizers:
+    if not volume.is_being_deleted or VOLUME_PROTECTION not in volume.metadata.finalizers:
         return None
     claim = records.claim_of(volume)
     if claim is not None and claim.spec.volume_name == volume.metadata.name:

@@ -62,7 +62,7 @@ def read(store: Store, node_name: str) -> Records:
     labels = node.metadata.labels if isinstance(node, Node) else {}
     users: dict[tuple[str, str], tuple[Pod, ...]] = {}
     for pod in store.list("Pod")[0]:
-        if isinstance(pod, Pod) and not is_finished(pod):
+        if isinstance(pod, Pod) and not pod.is_finished:
             for name in claim_names(pod):
                 key = (pod.metadata.namespace, name)
                 users[key] = (*users.get(key, ()), pod)

@@ -32,7 +32,7 @@ FAILED = "ControllerResizeError"
 
 def next_step(claim: PersistentVolumeClaim, records: Records, now: str) -> Step:
     volume = records.volumes.get(claim.spec.volume_name)
-    if volume is None or claim.status.phase is not ClaimPhase.BOUND or claim.metadata.deletion_timestamp is not None:
+    if volume is None or claim.status.phase is not ClaimPhase.BOUND or claim.is_being_deleted:
         return None
     if volume.spec.csi is None or volume.spec.csi.driver != DRIVER:
         return None

@@ -202,7 +202,7 @@ def test_top(podwright: Podwright, backend: FakeBackend) -> None:
 
 
 def test_status_and_version(podwright: Podwright) -> None:
-    assert podwright("status").out == "AGENT\n  node   node-1\n  ready  yes\n\nNETWORK\n  mode  bridge\n"
+    assert podwright("status").out == "AGENT\n  node  node-1\n\nNETWORK\n  mode  bridge\n"
     assert json.loads(podwright("status", "-o", "json").out)["network"] == {"mode": "bridge"}
     assert podwright("version").out.splitlines()[1].startswith("agent    ")
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from agent.controllers import action, deployment_plan, rollout
 from agent.controllers.garbage import GarbageCollector
-from agent.controllers.replica import controller_of, is_terminating, replica, suffixes
+from agent.controllers.replica import controller_of, replica, suffixes
 from agent.controllers.rollout import Limits
 from agent.objects.deployment import Deployment, DeploymentStrategy, RollingUpdate, StrategyType, template_hash
 from agent.objects.meta import Key
@@ -43,7 +43,7 @@ class World:
     def running(self) -> list[Pod]:
         """Ours, not ending."""
         uid = self.wanted.metadata.uid
-        return [p for p in pods_of(self.store) if (owner := controller_of(p)) and owner.uid == uid and not is_terminating(p)]
+        return [p for p in pods_of(self.store) if (owner := controller_of(p)) and owner.uid == uid and not p.is_being_deleted]
 
     def available(self) -> int:
         return sum(replica(p, "", self.wanted.spec.min_ready_seconds, self.store.time).is_available for p in self.running)
@@ -61,7 +61,7 @@ class World:
 
     def sandboxes_end(self, chosen: int) -> None:
         for pod in self.pick(chosen):
-            if is_terminating(pod):
+            if pod.is_being_deleted:
                 self.store.update(replace(pod, metadata=replace(pod.metadata, finalizers=())))
 
     def all_goes_well_for_a_while(self, chosen: int, looks: int) -> None:
@@ -131,7 +131,7 @@ class World:
             if self.store.find(KEY) is not None:
                 self.look()
             for pod in pods_of(self.store):
-                if is_terminating(pod):
+                if pod.is_being_deleted:
                     self.store.update(replace(pod, metadata=replace(pod.metadata, finalizers=())))
                 elif not self.is_ready(pod):
                     self.store.update(ready(pod, since=self.store.time))

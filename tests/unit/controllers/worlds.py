@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from agent.controllers import deployment_plan
 from agent.controllers.deployment_plan import Plan
-from agent.controllers.replica import READY_CONDITION, suffixes
+from agent.controllers.replica import suffixes
 from agent.objects.container import Container
 from agent.objects.deployment import Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdate, StrategyType
 from agent.objects.meta import Condition, Key, Object, ObjectMeta
-from agent.objects.pod import Pod, PodSpec, PodTemplateSpec
+from agent.objects.pod import SANDBOXED_CONDITION, Pod, PodSpec, PodTemplateSpec
 from agent.objects.selector import LabelSelector
 from agent.store import change
 from agent.store.base import Event, ObjectT
@@ -122,7 +122,7 @@ def pods_of(store: MemoryStore) -> list[Pod]:
 
 
 def ready(pod: Pod, *, since: datetime = START, is_ready: bool = True) -> Pod:
-    condition = Condition(type=READY_CONDITION, status="True" if is_ready else "False", last_transition_time=timestamp(since))
+    condition = Condition(type=SANDBOXED_CONDITION, status="True" if is_ready else "False", last_transition_time=timestamp(since))
     return replace(pod, status=replace(pod.status, conditions=(condition,)))
 
 

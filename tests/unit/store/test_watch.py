@@ -77,7 +77,7 @@ def test_closing_ends_who_waits(store: SqliteStore) -> None:
     threading.Timer(0.05, watch.close).start()
     assert list(watch) == []
     store.create(pod())
-    assert watch.pending() == ()
+    assert watch.pending() == []
 
 
 def test_closing_the_store_ends_every_watch() -> None:

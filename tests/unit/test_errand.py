@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from agent.errand import Errand
 from agent.errors import SeveralErrors, Unavailable
-from agent.network.errand import Errand
 
 SOON_S = 5.0
 

@@ -1,4 +1,7 @@
-"""A job with a thread of its own, for callers that may not wait: rung for, soon done, repeated until it succeeds."""
+"""A job with a thread of its own, for callers that may not wait: rung for, soon done, repeated until it succeeds.
+
+With `every_s` it is done without being rung for, too. A failure is logged when it is a new one, not at every repetition.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 10.0
 class Errand:
     """Rings within `settle_s` of the first, and while the job is running, are answered by one more run."""
 
-    def __init__(self, name: str, job: Callable[[], None], *, settle_s: float = 0.0) -> None:
-        self._name, self._job, self._settle_s = name, job, settle_s
+    def __init__(self, name: str, job: Callable[[], object], *, settle_s: float = 0.0, every_s: float | None = None) -> None:
+        self._name, self._job, self._settle_s, self._every_s = name, job, settle_s, every_s
+        self._last_retry_s = max(_LAST_RETRY_S, every_s or 0.0)
         self._rung, self._stopped = threading.Event(), threading.Event()
+        self._complaint = ""
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
     def start(self) -> None:
@@ -36,21 +41,30 @@ class Errand:
 
     def _serve(self) -> None:
         retry_s = _FIRST_RETRY_S
-        while self._rung.wait() and not self._stopped.wait(self._settle_s):
+        while True:
+            self._rung.wait(self._every_s)
+            if self._stopped.wait(self._settle_s):
+                return
             self._rung.clear()
             if self._is_done():
                 retry_s = _FIRST_RETRY_S
             elif not self._stopped.wait(retry_s):
-                retry_s = min(2 * retry_s, _LAST_RETRY_S)
+                retry_s = min(2 * retry_s, self._last_retry_s)
                 self._rung.set()
 
     def _is_done(self) -> bool:
         try:
             self._job()
         except PodwrightError as error:
-            logger.warning("{}: {}; trying again", self._name, error)
+            self._complain(error)
         except Exception as error:  # noqa: BLE001 - a bug must not end the thread that keeps the node right
             logger.opt(exception=error).error("{} failed; trying again", self._name)
         else:
+            self._complaint = ""
             return True
         return False
+
+    def _complain(self, error: PodwrightError) -> None:
+        if error.message != self._complaint:
+            logger.warning("{}: {}; trying again", self._name, error)
+        self._complaint = error.message
