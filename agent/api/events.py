@@ -54,9 +54,15 @@ class EventLog:
             self._events[event.key] = event
             write = self._store.update_soon if known is not None else self._store.create_soon
             self._write(partial(write, event))
-            while len(self._events) > self._kept:
-                oldest, _ = self._events.popitem(last=False)
+            if len(self._events) > self._kept:
+                oldest = self._least_missed()
+                del self._events[oldest]
                 self._write(partial(self._store.delete_soon, oldest))
+
+    def _least_missed(self) -> Key:
+        """The oldest that is no warning: a thousand new pods must not push out why one failed."""
+        normal = (key for key, event in self._events.items() if event.rest.get("type") == "Normal")
+        return next(normal, next(iter(self._events)))
 
     def _event(self, subject: Object, type: EventType, reason: str, message: str) -> Opaque:
         metadata = subject.metadata

@@ -13,7 +13,7 @@ import click
 from agent.api.client import Client, Document
 from agent.cli.options import with_all_namespaces, with_namespace, with_selector
 from agent.cli.output import to_yaml
-from agent.cli.targets import Kinds, Scope, find_all
+from agent.cli.targets import DEFAULT_NAMESPACE, Kinds, Scope, find_all
 
 _EXAMPLES = """\b
 Examples:
@@ -36,8 +36,17 @@ def command(what: tuple[str, ...], namespace: str, all_namespaces: bool, selecto
     with Client() as client:
         targets = Kinds.of(client).targets(what)
         found = find_all(client, targets, Scope("" if all_namespaces else namespace, selector))
-    manifest = {"apiVersion": "v1", "kind": "List", "items": [exported(one.document) for one in found]}
+    documents = [one.document for one in found]
+    items = [*needed_namespaces(documents), *(exported(document) for document in documents)]
+    manifest = {"apiVersion": "v1", "kind": "List", "items": items}
     print(json.dumps(manifest, indent=2) if output == "json" else to_yaml(manifest), end="")
+
+
+def needed_namespaces(documents: list[Document]) -> list[Document]:
+    """What is exported goes into namespaces that must be there first; every node has the default one."""
+    there = {DEFAULT_NAMESPACE} | {document["metadata"]["name"] for document in documents if document["kind"] == "Namespace"}
+    wanted = dict.fromkeys(document["metadata"].get("namespace") or DEFAULT_NAMESPACE for document in documents)
+    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in wanted if name not in there]
 
 
 def exported(document: Document) -> Document:

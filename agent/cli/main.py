@@ -81,11 +81,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if strange := [word for word in words if not _is_text(word)]:
+        print_error(f"argument {os.fsencode(strange[0])!r} is not UTF-8, which is all that the agent reads")
+        return 2
     try:
         result = cli.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as help_:
+        print(help_.format_message())
+        return 0
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else PROGRAM
         print_error(_lowered(error.format_message()), hint=f"see {path} --help")
@@ -102,6 +109,14 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush is quiet too
         return 141
     return result if isinstance(result, int) else 0
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _lowered(message: str) -> str:

@@ -15,6 +15,7 @@ from agent.api.client import Client, Document, collection_path, object_path
 from agent.errors import NotFound
 
 DEFAULT_NAMESPACE = "default"
+_ALL = ("Pod", "Service", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet", "Job", "CronJob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,12 @@ class Kinds:
         near = difflib.get_close_matches(plain, list(self._by_word), n=1)
         raise click.UsageError(f'unknown kind "{word}"' + (f', did you mean "{near[0]}"?' if near else ""))
 
+    def _named(self, word: str) -> list[Kind]:
+        """`all` means what runs, as in kubectl."""
+        if word.lower() == "all":
+            return [kind for name in _ALL for kind in self._kinds if kind.written == name]
+        return [self.named(word)]
+
     def of_document(self, document: Document) -> Kind:
         group = document["apiVersion"].rpartition("/")[0]
         found = self._by_kind.get((document["kind"], group))
@@ -122,7 +129,7 @@ class Kinds:
             raise click.UsageError("name a kind, such as pods, or KIND/NAME")
         if any("/" in word for word in words):
             return [self._slashed(word) for word in words]
-        kinds = [self.named(word) for word in words[0].split(",") if word]
+        kinds = [kind for word in words[0].split(",") if word for kind in self._named(word)]
         return [Target(kind, name) for kind in kinds for name in words[1:] or ("",)]
 
     def _slashed(self, word: str) -> Target:

@@ -146,7 +146,8 @@ class Runner:
         """Losing a race for an object is daily business; anything else is worth a line, a bug its traceback."""
         failures = self._failures[work] = self._failures.get(work, 0) + 1
         delay_s = self._back_off.delay_s(failures)
-        line = f"{work.controller.name}: {work.key}: {error}; trying again in {delay_s:.2f} s"
+        subject = "" if f"{work.key.namespace}/{work.key.name}" in str(error) else f"{work.key}: "
+        line = f"{work.controller.name}: {subject}{error}; trying again in {delay_s:.2f} s"
         if isinstance(error, Conflict):
             logger.debug(line)
         elif isinstance(error, PodwrightError):

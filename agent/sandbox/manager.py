@@ -157,6 +157,9 @@ class SandboxManager:
             self._record(pod, "Warning", reason, problem.message)
             self._report(pod, status.not_ready(bound, problem, self._node.addresses, self._now()), bound)
             raise
+        if not pod.is_sandboxed:
+            where = ", ".join(str(address) for address in addresses) or "no address"
+            self._record(pod, "Normal", "SandboxCreated", f"the sandbox stands on node {self._node.name}, with {where}")
         self._report(pod, status.ready(bound, addresses, self._node.addresses, self._now()), bound)
         return _LOOK_AGAIN_S
 
@@ -224,6 +227,7 @@ class SandboxManager:
         self._remove(uid)
         self._uids.pop(pod.key, None)
         self._volumes.forget(pod.key)
+        self._record(pod, "Normal", "SandboxRemoved", "its processes have ended, its network and namespaces are gone")
         remaining = tuple(name for name in pod.metadata.finalizers if name != SANDBOX_FINALIZER)
         metadata = msgspec.structs.replace(pod.metadata, finalizers=remaining)
         self._store.update(msgspec.structs.replace(pod, metadata=metadata))
@@ -239,6 +243,7 @@ class SandboxManager:
         if asked_at is None:
             process.terminate(lambda: self._cgroup_pids(uid))
             asked_at = self._ending[uid] = time.monotonic()
+            self._record(pod, "Normal", "Killing", f"its processes were asked to end, and have {grace_s} s for it")
         left_s = asked_at + grace_s - time.monotonic()
         return min(left_s, _LOOK_AT_ENDING_S) if left_s > 0 else None
 
