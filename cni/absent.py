@@ -48,6 +48,8 @@ def answer(command: bytes, request: bytes, error: Exception, agent: Agent, spool
             return _retry(request, error, agent)
     except (OSError, ValueError) as last:
         error = last
+    if isinstance(error, ValueError) and " 413 " in str(error):
+        return _failure(stdin, 6, f"the network configuration on stdin is larger than the agent takes: {len(stdin)} bytes")
     if command in (b"ADD", b"CHECK", b"DEL", b"GC"):
         return _failure(stdin, 11, f"the agent does not answer: {_told(error)}", "see `podwright doctor`; the runtime may try again")
     if command == b"STATUS":

@@ -5,13 +5,20 @@ environment are tests/unit/cni's; the numbers are those of the list in the desig
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from cni import spec
 from tests.rulesets import ours
 from tests.running import RunningAgent
 from tests.runtime.neighbours import shown
@@ -181,3 +188,75 @@ def test_what_is_no_network_namespace_is_refused(call: Call, path: str) -> None:
     before = state()
     assert call("ADD", netns=path)["code"] in (7, 8)
     assert state() == before
+
+
+@pytest.mark.parametrize("wait_ms", [0, 2, 4, 6, 8, 12])
+def test_a_namespace_that_vanishes_in_the_middle_leaves_nothing(call: Call, pod: NetworkNamespace, wait_ms: int) -> None:
+    before = state()
+    told: list[dict[str, Any]] = []
+    adding = threading.Thread(target=lambda: told.append(call("ADD", runtimeConfig={"portMappings": [PORT]})))
+    adding.start()
+    time.sleep(wait_ms / 1e3)
+    subprocess.run(["umount", "--lazy", pod.path], check=True)  # the agent may hold it open
+    pod.path.unlink()
+    adding.join(30)
+    assert "ips" in told[0] or told[0]["code"] in (3, 7, 8, 100), told
+    call("DEL")
+    assert state() == before
+
+
+def test_status_says_when_the_agent_runs_out_of_descriptors(call: Call, agent: RunningAgent) -> None:
+    soft, hard = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{agent.pid}/fd")) + 40, hard))
+    try:
+        status = call("STATUS")
+        assert (status["code"], "file descriptors" in status["msg"]) == (50, True)
+    finally:
+        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert call("STATUS") == {}
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+_FIELDS = st.dictionaries(
+    st.sampled_from(["runtimeConfig", "args", "dns", "ipam", "prevResult", "labels", "type", "name", "cniVersion"]),
+    _JSON
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "portMappings": st.lists(st.fixed_dictionaries({"hostPort": st.integers(-1, 70000), "containerPort": _JSON}), max_size=2),
+            "bandwidth": st.dictionaries(st.sampled_from(["ingressRate", "egressBurst"]), st.integers(-5, 10**18), max_size=2),
+            "ips": st.lists(st.sampled_from(["10.73.0.3", "10.73.0.1/29", "::1", "", "x"]), max_size=2),
+            "mac": st.sampled_from(["02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "../x"]),
+            "type": st.sampled_from(["host-local", "../../bin/sh", "\0", "static"]),
+            "cni": _JSON,
+        },
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def test_whatever_is_asked_for_the_answer_has_a_shape_and_nothing_is_left(call: Call, pod: NetworkNamespace) -> None:
+    before, inside = state(), pod.links()
+
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(_FIELDS, st.sampled_from(["eth0", "../x", "a" * 16, "lo", "eth0\n"]), st.sampled_from(["c1", "../etc", "", "é"]))
+    def ask(fields: dict[str, Any], ifname: str, container: str) -> None:
+        answer = call("ADD", container, ifname=ifname, **({"network": "pods"} | fields_without_name(fields)))
+        if "code" in answer:
+            assert answer["msg"]
+            assert answer["code"] != 100 or "kernel refused" in answer["msg"], answer
+            assert answer["cniVersion"] in spec.SUPPORTED
+        call("DEL", container, ifname=ifname)
+
+    ask()
+    assert (state(), pod.links()) == (before, inside)
+
+
+def fields_without_name(fields: dict[str, Any]) -> dict[str, Any]:
+    """Each ADD of the test is of the network that its DEL names."""
+    return {key: value for key, value in fields.items() if key not in ("name", "cniVersion")}

@@ -54,4 +54,4 @@ def test_many_callers_at_once(installed: Installed, network: MemoryNetwork) -> N
 
 def test_a_request_larger_than_the_agent_takes_is_an_error(installed: Installed) -> None:
     error = json.loads(installed.call("ADD", b"x" * (20 << 20)).stdout)
-    assert error["code"] == 11
+    assert (error["code"], "20971520 bytes" in error["msg"]) == (6, True)

@@ -15,7 +15,19 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-KEYS = ["cniVersion", "name", "runtimeConfig", "args", "dns", "ipam", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"]
+KEYS = [
+    "cniVersion",
+    "name",
+    "runtimeConfig",
+    "args",
+    "dns",
+    "ipam",
+    "prevResult",
+    "cni.dev/valid-attachments",
+    "cni.dev/attachments",
+    "labels",
+    "type",
+]
 INNER = ["portMappings", "hostPort", "containerPort", "ips", "mac", "ipRanges", "subnet", "cni", "labels", "bandwidth", "ingressRate"]
 configs = st.dictionaries(
     st.sampled_from(KEYS), json_values | st.dictionaries(st.sampled_from(INNER), json_values, max_size=4), max_size=8
