@@ -9,30 +9,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "scripts/vm.d"))
 
-from disposable.cache import Unable
-from disposable.machine import Machine, booted
+if TYPE_CHECKING:
+    from disposable.machine import Machine
 
 
 @pytest.fixture(scope="module")
 def fresh() -> Iterator[Machine]:
     """A Debian 12 on which nothing has been installed that Podwright needs."""
-    yield from machines(1, fresh=True)
+    from .machines import one
+
+    yield from one(fresh=True)
 
 
 @pytest.fixture(scope="module")
 def ready() -> Iterator[Machine]:
     """With the packages, and the clone's `.venv`."""
-    yield from machines(1, fresh=False)
+    from .machines import one
 
-
-def machines(count: int, *, fresh: bool) -> Iterator[Machine]:
-    try:
-        with booted(count, fresh=fresh) as found:
-            yield found[0]
-    except Unable as error:
-        pytest.skip(str(error))
+    yield from one(fresh=False)

@@ -8,18 +8,11 @@ import time
 import pytest
 from disposable.machine import Machine
 
+from .machines import wait_ready
+
 pytestmark = pytest.mark.vm
 
-# the agent's own client, because curl is not there
-ASK_READY = (
-    "python3 -c \"import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('/run/podwright/agent.sock')\n"
-    "s.send(b'GET /readyz HTTP/1.0\\r\\n\\r\\n')\nassert b' 200 ' in s.recv(99)\""
-)
 KEPT = "/tmp/pinging"
-
-
-def wait_ready(machine: Machine, timeout_s: float = 90) -> None:
-    machine.run(f"for i in $(seq 400); do {ASK_READY} 2>/dev/null && exit; sleep 0.2; done; exit 1", timeout_s=timeout_s)
 
 
 def pods(machine: Machine) -> dict[str, str]:
