@@ -134,6 +134,7 @@ def first_steps(number: int, nodes: int, *, fresh: bool) -> str:
         "set -e",
         f"hostnamectl hostname {name} 2>/dev/null || {{ echo {name} >/etc/hostname; hostname {name}; }}",
         f"sed -i 's/node-1/{name}/' /etc/hosts",
+        f"mountpoint -q {recipe.WHEELS} || mount {recipe.WHEELS}",  # a boot under load may have given up on it
         f"mkdir -p {carried.CLONE}",
         f"tar -C {carried.CLONE} -xf /dev/vdc",
     ]
