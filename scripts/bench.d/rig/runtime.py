@@ -47,6 +47,10 @@ class Runtime:
         for name in netns.list_(self._directory):
             netns.remove(self._directory / name)
 
+    def __len__(self) -> int:
+        """Containers that are attached."""
+        return len(self._results)
+
     def cycle(self) -> tuple[float, float]:
         """Milliseconds of one ADD and of its DEL."""
         container = self.container()
