@@ -48,6 +48,7 @@ class World:
     agent: RunningAgent
     node: Node
     engine: Engine
+    knows_namespaces: bool
 
     def keys(self, *pods: RunPod) -> list[AttachmentKey]:
         return [AttachmentKey(NETWORK, pod.id, IFNAME) for pod in pods]
@@ -86,13 +87,13 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         stack.callback(agent.clear)
         install(directory / "net.d", directory / "bin", socket=agent.socket_path, spool=agent.state_dir / "spool", name=NETWORK)
         engine = stack.enter_context(start(directory, directory / "net.d", directory / "bin"))
-        yield World(agent, stack.enter_context(watched(agent.settings)), engine)
+        yield World(agent, stack.enter_context(watched(agent.settings)), engine, start is containerd)
 
 
 @pytest.fixture
 def pods(world: World) -> Iterator[tuple[RunPod, RunPod]]:
     """Two pods, the second with a host port; afterwards they are removed, and store and kernel know nothing of them."""
-    a, b = (world.engine.run(name, host_port=port) for name, port in (("a", 0), ("b", 8090)))
+    a, b = (world.engine.run(name, namespace="shop", host_port=port) for name, port in (("a", 0), ("b", 8090)))
     for pod in (a, b):
         eventually(lambda: serves(world, pod))  # noqa: B023 - called at once
     yield a, b
@@ -127,3 +128,12 @@ def test_pods_outlive_the_agent_and_can_be_removed_without_it(world: World, pods
     world.agent.start()
     assert world.node.settled(world.keys(a, b)) == []
     assert world.asks(b, a.addresses[1]) == "a"
+
+
+def test_the_agent_shows_them_as_pods(world: World, pods: tuple[RunPod, RunPod]) -> None:
+    """By the namespace and name that the runtime says; podman knows no namespaces, so there only addresses tell."""
+    listed = world.agent.cli("get", "pods", "-A", "-o", "wide").splitlines()
+    shown = [line.split() for pod in pods for line in listed if ",".join(pod.addresses) in line]
+    assert len(shown) == len(pods)
+    if world.knows_namespaces:
+        assert [row[:2] for row in shown] == [["shop", "a"], ["shop", "b"]]
