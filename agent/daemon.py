@@ -57,6 +57,7 @@ from agent.sandbox.interfaces import RuntimeInterfaces
 from agent.sandbox.manager import SandboxManager
 from agent.sandbox.usage import Sampler
 from agent.store.base import Store
+from agent.store.forget import forget
 from agent.store.sqlite import SqliteStore
 from agent.volume.claims import DRIVER, ClaimVolumes
 from agent.volume.pods import PodVolumes
@@ -152,19 +153,20 @@ def _send(errand: Errand, stack: ExitStack) -> None:
 
 
 def clear(config: Config) -> None:
-    """With no agent running: take down every pod and everything of ours on this node, and forget all objects."""
+    """With no agent running: take down every pod and everything of ours on this node, and forget all objects but those of kept data."""
     with ExitStack() as stack:
         node = _open_node(config, stack)
         steps = (
+            node.pools.start,
             node.sandboxes.clear,
+            node.pools.stop,
             lambda: network_clear.clear(node.network, node.host, node.tables),
             lambda: foreign_accept.remove(foreign_accept.devices(config.network.bridge)),
             lambda: forwarding.restore(Path(config.run_dir)),
             lambda: spool.remove(config.spool_dir),
         )
         teardown.run_all(steps)
-    for file in config.database.parent.glob(config.database.name + "*"):
-        file.unlink()
+    forget(config.database)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +113,14 @@ class Database:
         reach("store.commit before")
         execute("COMMIT")
         reach("store.commit after")
+
+    def remove_all_but(self, kinds: Collection[str]) -> None:
+        """For good, finalizers or not: nobody is there to act on them."""
+        marks = ", ".join("?" * len(kinds))
+        try:
+            self._connection.execute(f"DELETE FROM object WHERE kind NOT IN ({marks})", tuple(kinds))  # noqa: S608 - marks only
+        except sqlite3.Error as error:
+            raise self._translated("write to", error) from error
 
     def _gain_room(self) -> bool:
         """A step of the reserve; and a log that is folded into the database begins anew, in the room that it has."""

@@ -175,3 +175,14 @@ def test_a_block_volume_is_a_device_in_the_pod(agent: RunningAgent) -> None:
     delete(agent, "pods", "web")
     delete(agent, "persistentvolumeclaims", "data")
     wait_for(lambda: not agent.client.get("/volumes")["items"])
+
+
+def test_a_node_that_is_cleared_keeps_the_data_and_the_way_to_it(agent: RunningAgent, pod: str) -> None:
+    agent.cli("exec", pod, "--", "sh", "-c", "echo kept >/data/file")
+    agent.clear()
+    assert not mount.below(agent.state_dir)
+    agent.start()
+    assert agent.client.get("/api/v1/pods")["items"] == []
+    apply(agent, POD % {"name": pod})
+    wait_for(lambda: is_ready(agent, pod))
+    assert agent.cli("exec", pod, "--", "cat", "/data/file").strip() == "kept"

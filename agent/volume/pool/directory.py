@@ -11,6 +11,7 @@ that no record knows is somebody's data until a person says otherwise: it is lis
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection
 from contextlib import suppress
@@ -33,8 +34,11 @@ class Directory:
     def remove_(self) -> None:
         """The empty places. What is in one keeps it."""
         for name in _PLACES:
-            with suppress(FileNotFoundError):
+            try:
                 (self.path / name).rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                    raise
 
     def volume(self, id: str) -> Path:
         return self.path / "volumes" / id

@@ -36,6 +36,15 @@ class Pools:
             self._ensure_mounted(pool)
             Directory(Path(pool.directory)).ensure_()
 
+    def stop(self) -> None:
+        """No mount of ours is left; the next start finds the images. Empty places of a pool without volumes go."""
+        for pool in self._catalog.pools():
+            path = Path(pool.directory)
+            if pool.image:
+                mount.remove_(path)
+            elif path.is_dir():
+                Directory(path).remove_()
+
     def create(self, name: str, *, directory: str = "", size_bytes: int = 0, overcommit: float = 1.0) -> StoragePool:
         """In a directory, or of a size. Raises AlreadyExists for a name that is taken."""
         if problem := dns_label_problem(name):
