@@ -24,6 +24,7 @@ from agent.sandbox.execplan import ExecOptions
 from agent.sandbox.manager import SandboxManager
 from agent.sandbox.usage import Sampler
 from agent.store.base import Store
+from agent.volume.pool.pools import Pools
 from agent.volume.pool.volumes import Volumes
 
 
@@ -39,17 +40,22 @@ class AgentBackend:
         store: Store,
         network: NetworkManager,
         sandboxes: SandboxManager,
+        pools: Pools,
         volumes: Volumes,
         cni: CniService,
         sampler: Sampler,
     ) -> None:
-        self._config, self._store, self._volumes = config, store, volumes
+        self._config, self._store, self._pools, self._volumes = config, store, pools, volumes
         self._network, self._sandboxes, self._cni, self._sampler = network, sandboxes, cni, sampler
         self._traffic = traffic.Meter()
 
     @property
     def store(self) -> Store:
         return self._store
+
+    @property
+    def pools(self) -> Pools:
+        return self._pools
 
     @property
     def volumes(self) -> Volumes:

@@ -116,6 +116,7 @@ def start(config: Config, stack: ExitStack) -> None:
         store=node.store,
         network=node.interfaces,
         sandboxes=node.sandboxes,
+        pools=node.pools,
         volumes=node.volumes,
         cni=cni,
         sampler=sampler,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from agent.api.wire import ExecRequest, NodeUsage, PodUsage
 from agent.objects.meta import Object
 from agent.store.base import Store
+from agent.volume.pool.pools import Pools
 from agent.volume.pool.volumes import Volumes
 
 
@@ -54,6 +55,9 @@ class Backend(Protocol):
 
     def metrics(self) -> bytes:
         """Prometheus text."""
+
+    @property
+    def pools(self) -> Pools: ...
 
     @property
     def volumes(self) -> Volumes:

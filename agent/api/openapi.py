@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from agent import __version__
-from agent.api import apply, node, policy, resources, scale, volumes, wire, wire_volumes
+from agent.api import apply, node, policy, pools, resources, scale, volumes, wire, wire_volumes
 from agent.api.call import JSON, Handler
 from agent.api.peers import Access
 from agent.api.routes import AGENT_ROUTES, OBJECT_ROUTES, Route
@@ -91,6 +91,7 @@ _BODIES: dict[Handler, tuple[str, str]] = {
     policy.changes: (YAML, "Manifest"),
     node.cni: (BYTES, "CniRequest"),
     node.exec_plan: (JSON, "ExecRequest"),
+    pools.create: (JSON, "CreatePool"),
     volumes.capacity: (JSON, "CapacityRequest"),
     volumes.create: (JSON, "CreateVolume"),
     volumes.expand: (JSON, "ExpandVolume"),
@@ -103,7 +104,7 @@ _BODIES: dict[Handler, tuple[str, str]] = {
     volumes.stats: (JSON, "AtPath"),
     volumes.create_snapshot: (JSON, "CreateSnapshot"),
 }
-_CREATE = (resources.create, volumes.create, volumes.create_snapshot)
+_CREATE = (resources.create, pools.create, volumes.create, volumes.create_snapshot)
 _OPTIONAL_BODIES = (resources.delete, resources.delete_collection)
 _ANSWERS: dict[Handler, tuple[str, str]] = {
     node.healthz: ("text/plain", "Text"),
@@ -122,6 +123,11 @@ _ANSWERS: dict[Handler, tuple[str, str]] = {
     policy.matrix: (JSON, "PolicyMatrix"),
     policy.changes: (JSON, "PolicyChangeList"),
     policy.pods: (JSON, "PolicyPods"),
+    pools.list_: (JSON, "PoolList"),
+    pools.create: (JSON, "PoolInfo"),
+    pools.delete: (JSON, "Anything"),
+    volumes.trim: (JSON, "Anything"),
+    volumes.check: (JSON, "Anything"),
     volumes.node: (JSON, "StorageNode"),
     volumes.capacity: (JSON, "Capacity"),
     volumes.list_: (JSON, "VolumePage"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.api import apply, node, policy, resources, scale, volumes
+from agent.api import apply, node, policy, pools, resources, scale, volumes
 from agent.api.call import Handler
 from agent.api.peers import Access
 
@@ -46,6 +46,9 @@ _AGENT = (
     Route("POST", "/cni", WRITE, node.cni, is_cni=True),
     Route("GET", "/storage/node", READ, volumes.node),
     Route("POST", "/storage/capacity", READ, volumes.capacity),
+    Route("GET", "/pools", READ, pools.list_),
+    Route("POST", "/pools", WRITE, pools.create),
+    Route("DELETE", "/pools/{name}", WRITE, pools.delete),
     Route("GET", "/volumes", READ, volumes.list_),
     Route("POST", "/volumes", WRITE, volumes.create),
     Route("GET", "/volumes/{id}", READ, volumes.get),
@@ -57,6 +60,8 @@ _AGENT = (
     Route("POST", "/volumes/{id}/publish", WRITE, volumes.publish),
     Route("POST", "/volumes/{id}/unpublish", WRITE, volumes.unpublish),
     Route("POST", "/volumes/{id}/grow", WRITE, volumes.grow),
+    Route("POST", "/volumes/{id}/trim", WRITE, volumes.trim),
+    Route("POST", "/volumes/{id}/check", WRITE, volumes.check),
     Route("POST", "/volumes/{id}/stats", READ, volumes.stats),
     Route("GET", "/snapshots", READ, volumes.list_snapshots),
     Route("POST", "/snapshots", WRITE, volumes.create_snapshot),

@@ -121,6 +121,16 @@ def grow(call: Call) -> Answer:
     return _expanded(_volumes(call).grow(call.path["id"]))
 
 
+def trim(call: Call) -> Answer:
+    _volumes(call).trim(call.path["id"])
+    return _done()
+
+
+def check(call: Call) -> Answer:
+    _volumes(call).check(call.path["id"])
+    return _done()
+
+
 def stats(call: Call) -> Answer:
     found = _volumes(call).usage(call.path["id"], call.body_as(wire.AtPath).path)
     return Answer(

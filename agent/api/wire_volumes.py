@@ -164,3 +164,30 @@ class StorageNode(Wire, frozen=True):
     name: str
     most_volumes: int
     grows_online: tuple[str, ...]
+
+
+class CreatePool(Request, frozen=True):
+    """Either a directory that is there, or the size of an image to make."""
+
+    name: str
+    directory: str = ""
+    size_bytes: int = 0
+    overcommit: float = 1.0
+
+
+class PoolInfo(Wire, frozen=True):
+    """`available_bytes`: what a new volume may have. `shares_blocks`: a snapshot takes no time and no room."""
+
+    name: str
+    directory: str
+    total_bytes: int
+    free_bytes: int
+    available_bytes: int
+    volumes: int
+    shares_blocks: bool
+    overcommit: float
+    unknown_files: tuple[str, ...] = ()
+
+
+class PoolList(Wire, frozen=True):
+    items: tuple[PoolInfo, ...]

@@ -25,6 +25,7 @@ COMMANDS = {
     "apply": "Create or change objects from manifests",
     "cni": "Put the CNI plugin where a container runtime finds it",
     "completion": "Print a shell's completion script",
+    "csi": "Serve volumes through the Container Storage Interface",
     "delete": "Delete objects",
     "describe": "Show everything about an object, with its events",
     "doctor": "Check this machine, with a cure for each problem",
@@ -34,11 +35,13 @@ COMMANDS = {
     "get": "Show objects as a table, or as YAML or JSON",
     "label": "Set or remove labels",
     "policy": "Ask what network policy allows, and why",
+    "pool": "Show, make and remove the pools that volumes are in",
     "rollout": "Follow or restart a Deployment",
     "scale": "Set the number of replicas",
     "status": "Show the agent's state",
     "top": "Show the use of CPU and memory",
     "version": "Show the versions of command and agent",
+    "volume": "Show volumes, copy, grow and check them",
     "wait": "Wait for a condition or a deletion",
 }
 

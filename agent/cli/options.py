@@ -65,3 +65,8 @@ def duration(text: str) -> float:
     if seconds is None:
         raise click.BadParameter(f'"{text}" is not a duration: write 30s, 5m or 1h30m')
     return seconds
+
+
+def examples(*lines: str) -> str:
+    """A command's epilog."""
+    return "\b\n" + "\n".join(("Examples:", *(f"  {line}" for line in lines))) + "\n"

@@ -136,6 +136,26 @@ class Volumes:
             if left != found.published:
                 self._store.update(replace(found, published=left))
 
+    def trim(self, id: str) -> None:
+        """A thick volume gets its blocks again at once: they were promised."""
+        with self.catalog.only(id):
+            found = self.catalog.get(id)
+            if found.is_block or found.staged is None or not self.catalog.is_staged(found):
+                raise InvalidObject(f"volume {id} is not mounted: only the files of a mounted one say what is free in it")
+            filesystem.trim(Path(found.staged.path))
+            if not found.is_thin:
+                image.lengthen(self.catalog.path(found), found.size_bytes, is_thin=False)
+
+    def check(self, id: str) -> None:
+        """Raises CommandFailed when it is damaged, InUse while it is used."""
+        with self.catalog.only(id):
+            found, kind = self.catalog.get(id), kind_of(self.catalog.get(id))
+            if kind is None:
+                raise InvalidObject(f"volume {id} is a block volume: what is in it is its user's to check")
+            if loop.find(self.catalog.path(found)) is not None:
+                raise InUse(f"volume {id} is in use", hint="stop the pods that use it, then check it")
+            filesystem.check(kind, self.catalog.path(found))
+
     def usage(self, id: str, path: str) -> filesystem.Usage:
         found = self.catalog.get(id)
         return staging.usage(self.catalog.path(found), Path(path), is_block=found.is_block)
