@@ -31,6 +31,11 @@ class Directory:
         for name in _PLACES:
             (self.path / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    @property
+    def is_there(self) -> bool:
+        """False when the file system it is on is not mounted: an empty directory in its place must not be taken for it."""
+        return (self.path / "volumes").is_dir()
+
     def remove_(self) -> None:
         """The empty places. What is in one keeps it."""
         for name in _PLACES:
@@ -68,7 +73,7 @@ class Directory:
 
     def sweep(self) -> None:
         """At start: what was not finished, and what was on its way out."""
-        for name in ("making", "trash"):
+        for name in ("making", "trash") if self.is_there else ():
             for leftover in (self.path / name).iterdir():
                 if leftover.is_file() and not leftover.is_symlink():
                     leftover.unlink()
@@ -76,6 +81,8 @@ class Directory:
     def unknown(self, volumes: Collection[str], snapshots: Collection[str]) -> list[Path]:
         """Files in the places of images that no record knows."""
         known = {"volumes": volumes, "snapshots": snapshots}
+        if not self.is_there:
+            return []
         return [path for place, ids in known.items() for path in sorted((self.path / place).iterdir()) if path.name not in ids]
 
 

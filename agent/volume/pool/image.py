@@ -8,11 +8,12 @@ for again after mkfs, which gives some back.
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import KernelError, Unsupported
+from agent.errors import Exhausted, KernelError, Unsupported
 from agent.kernel import filesystem, libc, loop, mount
 from agent.kernel.filesystem import Kind
 
@@ -37,7 +38,7 @@ def make(draft: Path, shape: Shape, options: tuple[str, ...] = ()) -> None:
     try:
         os.ftruncate(fd, shape.size_bytes)
         if not shape.is_thin:
-            filesystem.allocate(fd, shape.size_bytes)
+            _allocate(fd, shape.size_bytes)
         if shape.kind is not None:
             filesystem.make(shape.kind, draft, uuid=shape.uuid, options=options)
             if not shape.is_thin:
@@ -92,10 +93,15 @@ def lengthen(image: Path, size_bytes: int, *, is_thin: bool) -> None:
     """Never shorter: that is where somebody's data is."""
     fd = os.open(image, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        if os.fstat(fd).st_size < size_bytes:
+        before = os.fstat(fd).st_size
+        if before < size_bytes:
             os.ftruncate(fd, size_bytes)
         if not is_thin:
-            filesystem.allocate(fd, size_bytes)
+            try:
+                _allocate(fd, size_bytes)
+            except Exhausted:
+                os.ftruncate(fd, before)  # nobody was told of the rest
+                raise
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -112,6 +118,17 @@ def heal(image: Path, kind: Kind) -> None:
         os.close(fd)
     if state & _ERRORS or not state & _CLEAN:
         filesystem.replay(kind, image)
+
+
+def _allocate(fd: int, size_bytes: int) -> None:
+    try:
+        filesystem.allocate(fd, size_bytes)
+    except KernelError as error:
+        if error.errno == errno.ENOSPC:
+            raise Exhausted(
+                f"the pool has no {size_bytes} bytes for a thick volume", hint="podwright pool list shows what is free"
+            ) from None
+        raise
 
 
 def _new(draft: Path) -> int:

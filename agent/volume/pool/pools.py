@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.errors import AlreadyExists, Exhausted, InUse, InvalidObject, NotFound
+from loguru import logger
+
+from agent.errors import AlreadyExists, Exhausted, InUse, InvalidObject, NotFound, PodwrightError
 from agent.kernel import filesystem, libc, loop, mount
 from agent.kernel.filesystem import Kind
 from agent.objects.meta import Key, ObjectMeta
@@ -31,10 +33,17 @@ class Pools:
         self._store, self._catalog, self._home = store, catalog, home
 
     def start(self) -> None:
-        """Every pool's filesystem mounted, its places there."""
+        """Every pool's filesystem mounted, its places there. One that cannot be had keeps neither the others nor pods from us."""
         for pool in self._catalog.pools():
-            self._ensure_mounted(pool)
-            Directory(Path(pool.directory)).ensure_()
+            place = Directory(Path(pool.directory))
+            try:
+                self._ensure_mounted(pool)
+                if pool.image or not pool.metadata.uid:  # made by us: what is missing is made again
+                    place.ensure_()
+                elif not place.is_there:
+                    logger.error("pool {}: {} has no volumes/: is its file system mounted?", pool.metadata.name, place.path)
+            except (PodwrightError, OSError) as error:
+                logger.error("pool {} cannot be used: {}", pool.metadata.name, error)
 
     def stop(self) -> None:
         """No mount of ours is left; the next start finds the images. Empty places of a pool without volumes go."""

@@ -71,8 +71,15 @@ def attach(image: Path) -> Loop:
 
 
 def unstage(image: Path, target: Path) -> None:
-    """Absent is fine. The directory belongs to whoever made it."""
-    mount.remove_(target)
+    """Absent is fine. The directory belongs to whoever made it. Raises InUse when something else is mounted there, or a pod
+    still has the device: its node would soon be another image's."""
+    device = loop.find(image)
+    if mount.is_mount_point(target):
+        if device is None or not is_at(device, target):
+            raise InUse(f"what is mounted at {target} is not this volume: it is left")
+        mount.remove_(target)
+    if device is not None and (shown := [m.target for m in mount.list_() if m.root == f"/loop{device.number}"]):
+        raise InUse(f"the volume's device is still shown at {shown[0]}", hint="unpublish it first")
     loop.detach(image)
 
 
@@ -82,6 +89,8 @@ def publish(image: Path, staged: Path, target: Path, *, is_read_only: bool) -> N
     if device is None or not is_at(device, staged):
         raise InUse(f"the volume is not staged at {staged}", hint="stage it first")
     target.mkdir(mode=0o750, exist_ok=True)
+    if mount.is_mount_point(target) and not is_at(device, target):
+        raise InUse(f"something else is mounted at {target}")
     mount.ensure_bind(staged, target, read_only=is_read_only)
 
 
@@ -90,13 +99,20 @@ def publish_device(image: Path, target: Path, *, is_read_only: bool) -> None:
     device = attach(image)
     if is_block_at(device, target):
         return
+    if mount.is_mount_point(target):
+        raise InUse(f"something else is mounted at {target}")
     target.touch(mode=0o600, exist_ok=True)
     mount.ensure_bind(Path(device.path), target, read_only=is_read_only)
 
 
-def unpublish(target: Path) -> None:
-    """Absent is fine. Only an empty directory or a bare file is removed: anything more is not our mount point."""
-    mount.remove_(target)
+def unpublish(target: Path, image: Path | None) -> None:
+    """Absent is fine. Only an empty directory or a bare file is removed: anything more is not our mount point. `image` is the
+    volume's, unless it is gone: what is mounted must be of it."""
+    if mount.is_mount_point(target):
+        device = loop.find(image) if image is not None else None
+        if device is None or not (is_at(device, target) or is_block_at(device, target)):
+            raise InUse(f"what is mounted at {target} is not this volume: it is left")
+        mount.remove_(target)
     with suppress(FileNotFoundError):
         if target.is_dir() and not target.is_symlink():
             target.rmdir()

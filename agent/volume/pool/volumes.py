@@ -128,8 +128,8 @@ class Volumes:
     def unpublish(self, id: str, path: str) -> None:
         """Absent is fine."""
         with self.catalog.only(id):
-            staging.unpublish(Path(path))
             found = self.catalog.find(id)
+            staging.unpublish(Path(path), self.catalog.path(found) if found is not None else None)
             if found is None:
                 return
             left = tuple(each for each in found.published if each.path != path)
@@ -162,7 +162,11 @@ class Volumes:
 
     def _grow(self, record: StorageVolume) -> StorageVolume:
         path = self.catalog.path(record)
-        image.lengthen(path, record.target_bytes, is_thin=record.is_thin)
+        try:
+            image.lengthen(path, record.target_bytes, is_thin=record.is_thin)
+        except Exhausted:
+            self._store.update(replace(record, target_bytes=0))
+            raise
         if (device := loop.find(path)) is not None:
             loop.grow(device)
         grown = self._store.update(replace(record, size_bytes=record.target_bytes, target_bytes=0, needs_growth=not record.is_block))
