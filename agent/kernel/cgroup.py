@@ -100,14 +100,14 @@ class Cgroups:
         if not self._is_prepared:
             self._prepare()
         try:
-            fresh = {tree for tree in self._trees if _make_directory(f"{tree}/{name}")}
+            fresh = {tree for tree in self._trees if make_directory(f"{tree}/{name}")}
         except FileNotFoundError:  # somebody removed our parent
             self._prepare()
-            fresh = {tree for tree in self._trees if _make_directory(f"{tree}/{name}")}
+            fresh = {tree for tree in self._trees if make_directory(f"{tree}/{name}")}
         for (controller, file), value in _settings(self._version, wanted).items():
             tree = self._parents[controller]
             if tree not in fresh or value != _UNLIMITED.get(file):
-                _write(f"{tree}/{name}/{file}", value)
+                write(f"{tree}/{name}/{file}", value)
 
     def _prepare(self) -> None:
         for tree in self._trees:
@@ -118,7 +118,7 @@ class Cgroups:
         """Kills nothing. Processes that are ending still count for a moment: waited for; any other is an error."""
         deadline = time.monotonic() + _REMOVE_DEADLINE_S
         for directory in self._directories(name):
-            _remove_directory(directory, deadline)
+            remove_directory(directory, deadline)
 
     def list_(self) -> tuple[str, ...]:
         names = {entry.name for tree in self._trees if tree.is_dir() for entry in tree.iterdir() if entry.is_dir()}
@@ -127,7 +127,7 @@ class Cgroups:
     def remove_parent(self) -> None:
         """For tear-down, when no group is left."""
         for tree in self._trees:
-            _remove_directory(tree, time.monotonic())
+            remove_directory(tree, time.monotonic())
         self._is_prepared = False
 
     def join_files(self, name: str) -> tuple[Path, ...]:
@@ -194,10 +194,10 @@ def _make_parent(tree: Path) -> None:
         parent.mkdir(exist_ok=True)
         switches = parent / "cgroup.subtree_control"
         if switches.exists() and not {"cpu", "memory", "pids"} <= set(_read(switches).split()):
-            _write(str(switches), "+cpu +memory +pids")
+            write(str(switches), "+cpu +memory +pids")
 
 
-def _make_directory(directory: str) -> bool:
+def make_directory(directory: str) -> bool:
     """False: it was there."""
     reach(f"mkdir before {directory}")
     try:
@@ -208,7 +208,12 @@ def _make_directory(directory: str) -> bool:
     return True
 
 
-def _remove_directory(directory: Path, deadline: float) -> None:
+def deadline() -> float:
+    """Until when processes that are ending are waited for."""
+    return time.monotonic() + _REMOVE_DEADLINE_S
+
+
+def remove_directory(directory: Path, deadline: float) -> None:
     reach(f"rmdir before {directory}")
     while True:
         try:
@@ -233,7 +238,7 @@ def _read(file: Path) -> str:
         raise KernelError(error.errno or errno.EIO, f"cat {file}") from None
 
 
-def _write(file: str, value: str) -> None:
+def write(file: str, value: str) -> None:
     reach(f"cgroup before {file}")
     try:
         fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)

@@ -107,7 +107,7 @@ class SandboxManager:
     def clear(self) -> None:
         """Remove every sandbox of this node, on record or not, and what holds them. Not to be started again."""
         removals = [lambda uid=uid: self._remove(uid) for uid in sorted(self._found_uids())]
-        teardown.run_all([*removals, self._cgroups.remove_parent, lambda: mount.remove_(self._node.namespaces_dir)])
+        teardown.run_all([*removals, self._cgroups.remove_parent, self._volumes.clear, lambda: mount.remove_(self._node.namespaces_dir)])
 
     def _found_uids(self) -> set[str]:
         """Of every pod that something is there of."""
@@ -302,7 +302,7 @@ class SandboxManager:
         shown = self._volumes.ensure_(pod)
         return PodPaths(
             namespaces={kind: namespaces / kind for kind in settings.namespace_kinds(pod)},
-            cgroup_files=self._cgroups.join_files(_cgroup_name(uid)),
+            cgroup_files=(*self._cgroups.join_files(_cgroup_name(uid)), *self._volumes.join_files(uid)),
             etc=directory / _ETC,
             shm=_HOST_SHM if pod.spec.host_ipc else directory / _SHM,
             logs=directory / _LOGS,

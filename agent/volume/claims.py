@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import Forbidden, InUse, InvalidObject, NotFound, Unavailable, Unsupported
+from agent.kernel import loop
+from agent.kernel.io_limits import Limit
 from agent.objects.claim import AccessMode, VolumeMode
 from agent.objects.meta import Key
 from agent.objects.persistent_volume import PersistentVolume
@@ -28,6 +30,7 @@ from agent.store.base import Store
 from agent.volume import hostpath
 from agent.volume.layout import Plugin, PodPlace
 from agent.volume.persistent import Mounted
+from agent.volume.pool import parameters
 from agent.volume.pool.maker import NewVolume
 from agent.volume.pool.volumes import Volumes
 
@@ -147,7 +150,17 @@ class ClaimVolumes:
         target = place.volume(Plugin.CSI, name) / "mount"
         target.parent.mkdir(parents=True, exist_ok=True)
         self._volumes.publish(found.id, Published(path=str(target), access=use.access, is_read_only=use.is_read_only), str(staged))
-        return Mounted(target, use.is_read_only, is_block=found.is_block)
+        return Mounted(target, use.is_read_only, is_block=found.is_block, limits=self._limits(found))
+
+    def _limits(self, found: StorageVolume) -> tuple[Limit, ...]:
+        """On the device that the volume has now: the number is another one after each attach."""
+        wanted = parameters.limits({**found.parameters, **found.mutable_parameters})
+        if not wanted.iops and not wanted.bytes_per_s:
+            return ()
+        device = loop.find(self._volumes.catalog.path(found))
+        if device is None:
+            return ()
+        return (Limit(f"{os.major(device.rdev)}:{os.minor(device.rdev)}", wanted.iops, wanted.bytes_per_s),)
 
     def _unstage(self, found: StorageVolume) -> None:
         staged = self._staging_dir / found.id / "globalmount"

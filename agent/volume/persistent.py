@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from agent.kernel.io_limits import Limit
 from agent.objects.pod import Pod
 from agent.objects.volumes import Volume
 from agent.volume.layout import PodPlace
@@ -22,6 +23,7 @@ class Mounted:
     read_only: bool = False
     owns_group: bool = True
     is_block: bool = False
+    limits: tuple[Limit, ...] = ()
 
 
 class PersistentVolumes(Protocol):

@@ -19,6 +19,7 @@ from pathlib import Path
 from agent import teardown
 from agent.errors import InUse, NotFound, PodwrightError, Unsupported
 from agent.kernel import mount
+from agent.kernel.io_limits import IoLimits, Limit
 from agent.objects.config_data import ConfigMap, Secret
 from agent.objects.downward import Room
 from agent.objects.meta import Key
@@ -42,6 +43,7 @@ class Shown:
     path: Path
     read_only: bool = False
     is_block: bool = False
+    limits: tuple[Limit, ...] = ()
 
 
 class PodVolumes:
@@ -49,6 +51,7 @@ class PodVolumes:
 
     def __init__(self, pods_dir: Path, *, store: Store, persistent: PersistentVolumes, room: Room) -> None:
         self._pods_dir, self._store, self._persistent, self._room = pods_dir, store, persistent, room
+        self._io = IoLimits()
         self._lock = threading.Lock()
         self._readers: defaultdict[Key, set[Key]] = defaultdict(set)
         self._read_by: dict[Key, frozenset[Key]] = {}
@@ -65,11 +68,21 @@ class PodVolumes:
                 error.message = f"volume {volume.name}: {error.message}"
                 error.args = (error.message,)
                 raise
+        self._io.ensure_(_group(pod.metadata.uid), [limit for each in shown.values() for limit in each.limits])
         return shown
+
+    def join_files(self, uid: str) -> tuple[Path, ...]:
+        """What a process of the pod writes 0 into, for limits on its volumes."""
+        return self._io.join_files(_group(uid))
+
+    def clear(self) -> None:
+        """For tear-down, when no pod is left."""
+        self._io.remove_parent()
 
     def remove_(self, uid: str) -> None:
         """Of a pod that is gone, processes and all. An error does not stop the rest; what is mounted elsewhere is not looked behind."""
         place = PodPlace(self._pods_dir / uid)
+        self._io.remove_(_group(uid))
         if place.volumes.is_dir() or place.plugins.is_dir():
             for target in mount.below(place.directory):
                 if target.is_relative_to(place.volumes.resolve()) or target.is_relative_to(place.plugins.resolve()):
@@ -152,7 +165,7 @@ class PodVolumes:
         if context.fs_group is not None and mounted.owns_group and not mounted.is_block and not mounted.read_only:
             once = context.fs_group_change_policy == "OnRootMismatch"
             tree.set_group(mounted.path, context.fs_group, only_if_root_differs=once)
-        return Shown(mounted.path, mounted.read_only, mounted.is_block)
+        return Shown(mounted.path, mounted.read_only, mounted.is_block, mounted.limits)
 
 
 def _references(pod: Pod, volume: Volume) -> Iterable[tuple[str, str]]:
@@ -172,6 +185,11 @@ def _plugin_of_files(volume: Volume) -> Plugin | None:
         (volume.projected, Plugin.PROJECTED),
     )
     return next((plugin for source, plugin in choices if source is not None), None)
+
+
+def _group(uid: str) -> str:
+    """The name of the pod's cgroup."""
+    return f"pod{uid}"
 
 
 def _memory_limit(pod: Pod) -> int | None:
