@@ -81,11 +81,23 @@ _STORAGE_CLASS = (
 
 
 _POLICIES = ("NetworkPolicy", "CalicoNetworkPolicy", "GlobalNetworkPolicy", "ClusterNetworkPolicy")
+_GLOBAL_POLICY_SPEC = (  # what is left out concerns host endpoints
+    "tier",
+    "order",
+    "selector",
+    "namespaceSelector",
+    "serviceAccountSelector",
+    "types",
+    "ingress",
+    "egress",
+    "performanceHints",
+)
 _WITH_POLICIES = ("Tier", "NetworkSet", "GlobalNetworkSet", "Profile")
 
 ACTED_ON: dict[str, frozenset[str]] = {
-    **dict.fromkeys(_POLICIES, frozenset(_TYPE)),  # "spec" joins when rules reach the kernel
-    **dict.fromkeys(_WITH_POLICIES, frozenset(_TYPE) - {"status"}),
+    **dict.fromkeys(_POLICIES, frozenset((*_TYPE, "spec"))),
+    **dict.fromkeys(_WITH_POLICIES, frozenset((*_TYPE, "spec")) - {"status"}),
+    "GlobalNetworkPolicy": frozenset((*_TYPE, *(f"spec.{path}" for path in _GLOBAL_POLICY_SPEC))),
     "ConfigMap": frozenset((*_TYPE[:3], "data", "binaryData", "immutable")),
     "Secret": frozenset((*_TYPE[:3], "type", "data", "stringData", "immutable")),
     "Namespace": frozenset((*_TYPE, "spec")),

@@ -2,30 +2,23 @@
 
 Names, labels, ports and ranges are few, so that everything meets everything. Two readings of a world are compared on
 `questions`; where they differ, `shrunk` takes away whatever the difference does not need and gives a manifest to read.
-`Coverage` counts the fields and words that worlds held, and names what none of them had: a generator that never writes
-a field proves nothing about it.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from itertools import product
 from random import Random
 from typing import Any
 
-import msgspec
-
 from agent.errors import InvalidObject
 from agent.objects.attachment import Attachment, PodReference
 from agent.objects.decode import decode
-from agent.objects.kinds import KINDS
 from agent.objects.meta import IPAddress, Object, ObjectMeta
 from agent.policy.connection import ICMP, ICMPV6, SCTP, TCP, UDP, Connection
-from agent.policy.gather import POLICY_KINDS, world_of
+from agent.policy.gather import world_of
 from agent.policy.world import World
 
 Document = dict[str, Any]
@@ -93,6 +86,12 @@ class Maker:
             *(self._policy(f"p{number}") for number in range(self._random.randint(1, 5))),
         ]
 
+    def kubernetes_documents(self) -> list[Document]:
+        """Only what another reader of NetworkPolicy knows: every pod here, with every port of the questions and one name."""
+        spaces = [self._named("Namespace", name, labels={"ns": name, **self._maybe(0.3, {"team": "t"})}) for name in SPACES]
+        pods = [self._serving(namespace, name) for namespace in SPACES for name in NAMES]
+        return [*spaces, *pods, *(self._kubernetes(f"p{number}") for number in range(self._random.randint(1, 4)))]
+
     # -- who is there -------------------------------------------------------------------------------------------
 
     def _pod(self, namespace: str, name: str) -> Document:
@@ -106,6 +105,15 @@ class Maker:
         if self._chance(0.05):
             document["status"] = {**document.get("status", {}), "phase": "Succeeded"}
         return document
+
+    def _serving(self, namespace: str, name: str) -> Document:
+        labels = {"pod": name, "role": self._pick("r", "s", "rs")}  # always: to cyclonus, NotIn wants the key to be there
+        web = self._pick(80, 81), self._pick("TCP", "UDP")
+        ports = [
+            {"name": "web" if (port, protocol) == web else f"n-{port}-{protocol.lower()}", "containerPort": port, "protocol": protocol}
+            for port, protocol in product((80, 81), ("TCP", "UDP", "SCTP"))
+        ]
+        return self._named("Pod", f"{namespace}/{name}", {"containers": [{"name": "main", "ports": ports}]}, labels)
 
     def _set(self, number: int) -> Document:
         kind, name = self._pick(("GlobalNetworkSet", f"s{number}"), ("NetworkSet", f"{self._pick(*SPACES)}/s{number}"))
@@ -237,11 +245,8 @@ class Maker:
             {"networks": self._some(NETS, 2)} if peers == "to" and self._chance(0.3) else self._cluster_pods()
             for _ in range(self._random.randint(1, 2))
         ]
-        protocols = [
-            {"tcp": {"destinationPort": {"number": 80}}},
-            {"udp": {}},
-            {"sctp": {"destinationPort": {"range": {"start": 80, "end": 90}}}},
-        ]
+        port: Document = self._pick({}, {"destinationPort": {"number": 80}}, {"destinationPort": {"range": {"start": 80, "end": 90}}})
+        protocols: list[Document] = [{self._pick("tcp", "udp", "sctp"): port}]
         if not any("networks" in peer for peer in found):
             protocols.append({"destinationNamedPort": "web"})
         return {"action": self._pick("Accept", "Deny", "Pass"), peers: found, **self._maybe(0.5, {"protocols": [self._pick(*protocols)]})}
@@ -334,66 +339,3 @@ def _less(value: Any) -> Iterator[Any]:
         for index, inner in enumerate(value):
             yield value[:index] + value[index + 1 :]
             yield from ([*value[:index], less, *value[index + 1 :]] for less in _less(inner))
-
-
-# -- what the worlds held -------------------------------------------------------------------------------------------------
-
-
-_NOT_MADE = ("services", "http", "metadata", "domainNames", "performanceHints", "preDNAT", "nodes")
-"""Refused at apply, or without a meaning for a pod's packets; `nodes` need Node objects, which these worlds have none of."""
-
-
-@dataclass
-class Coverage:
-    """Paths of fields by kind, such as "NetworkPolicy spec.ingress[].ports[].endPort", and how many worlds had each."""
-
-    seen: Counter[str] = field(default_factory=Counter)
-    worlds: int = 0
-
-    def add(self, documents: Iterable[Document]) -> None:
-        self.worlds += 1
-        self.seen.update({f"{_kind(document)} {path}" for document in documents for path in _paths(document.get("spec", {}), "spec")})
-
-    def missing(self) -> list[str]:
-        """Fields of policy objects that no world had, but for those that cannot matter here."""
-        every = {f"{kind} {path}" for kind in POLICY_KINDS for path in _fields(KINDS[kind].type, "") if path.startswith("spec.")}
-        return sorted(path for path in every - self.seen.keys() if not any(word in path for word in _NOT_MADE))
-
-    def __str__(self) -> str:
-        rarest = sorted(self.seen.items(), key=lambda item: item[1])[:5]
-        lines = [f"{self.worlds} worlds held {len(self.seen)} different fields; rarest: {', '.join(f'{path} ({n})' for path, n in rarest)}"]
-        return "\n".join([*lines, *(f"never: {path}" for path in self.missing())])
-
-
-def _kind(document: Document) -> str:
-    is_calico = document["kind"] == "NetworkPolicy" and "projectcalico" in document["apiVersion"]
-    return "CalicoNetworkPolicy" if is_calico else str(document["kind"])
-
-
-def _paths(value: Any, path: str) -> Iterator[str]:
-    yield path
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _paths(inner, f"{path}.{name}")
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _paths(inner, f"{path}[]")
-
-
-def _fields(wanted: Any, path: str) -> Iterator[str]:
-    """Every field of a type at any depth, lists as `[]`; maps are not entered."""
-    for known in msgspec.structs.fields(wanted):
-        here = f"{path}.{known.encode_name}".lstrip(".")
-        yield here
-        for inner, suffix in _structs(known.type):
-            yield from _fields(inner, here + suffix)
-
-
-def _structs(wanted: Any) -> Iterator[tuple[Any, str]]:
-    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
-        yield wanted, ""
-        return
-    suffix = "[]" if getattr(wanted, "__origin__", None) is tuple else ""
-    for argument in getattr(wanted, "__args__", ()):
-        for inner, deeper in _structs(argument):
-            yield inner, suffix + deeper

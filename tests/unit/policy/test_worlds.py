@@ -16,7 +16,8 @@ from agent.policy.convert import policy_set
 from agent.policy.endpoints import Interner
 from agent.policy.evaluate import Judge
 from agent.policy.world import World
-from tests.conformance.worlds import NODE, Coverage, Document, Maker, manifest, questions, shrunk, world
+from tests.conformance.coverage import Coverage
+from tests.conformance.worlds import NODE, Document, Maker, manifest, questions, shrunk, world
 
 FEW, MANY = int(os.environ.get("PODWRIGHT_WORLDS", "50")), 2000
 
