@@ -291,7 +291,8 @@ def test_four_elements_cost_little(session: Nft) -> None:
 
 
 def test_a_process_without_rights_is_told_so() -> None:
-    script = "import os; os.setuid(65534)\nfrom agent.kernel.nft import Nft\nNft.open()"
+    """It imports before it gives its rights up: the checkout may be root's alone."""
+    script = "import os\nfrom agent.kernel.nft import Nft\nos.setuid(65534)\nNft.open()"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "."}, check=False
     )
