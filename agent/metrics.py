@@ -159,6 +159,11 @@ DETACH_SECONDS = Histogram("detach_seconds", "Time to take one pod interface dow
 NFT_COMMITS = Counter("nft_commits_total", "Firewall batches sent to the kernel.", ("result",))
 NFT_COMMIT_SECONDS = Histogram("nft_commit_seconds", "Time of one firewall batch.")
 FIREWALL_REPAIRS = Counter("firewall_repairs_total", "Times another program changed a table of ours and it was put right.", ("table",))
+POLICY_COMMIT_SECONDS = Histogram("policy_commit_seconds", "Time to bring the kernel from one policy to the next.")
+POLICY_SUBJECTS = Gauge("policy_subjects", "Addresses and directions that some policy judges.")
+POLICY_RULINGS = Gauge("policy_rulings", "Distinct tuples of policies in force.")
+POLICY_DRIFTS = Counter("policy_drifts_total", "Times the kernel's tables differed from the policy that was committed, and were put right.")
+POLICY_BROKEN = Gauge("policy_broken", "Policies that cannot be understood, and deny in their stead.")
 STORE_COMMITS = Counter("store_commits_total", "Transactions made durable.")
 STORE_COMMIT_SECONDS = Histogram("store_commit_seconds", "Time of one durable transaction.")
 FREE_ADDRESSES = Gauge("free_addresses", "Pod addresses not leased.", ("cidr",))
@@ -178,6 +183,11 @@ _METRICS: tuple[Metric, ...] = (
     NFT_COMMITS,
     NFT_COMMIT_SECONDS,
     FIREWALL_REPAIRS,
+    POLICY_COMMIT_SECONDS,
+    POLICY_SUBJECTS,
+    POLICY_RULINGS,
+    POLICY_DRIFTS,
+    POLICY_BROKEN,
     STORE_COMMITS,
     STORE_COMMIT_SECONDS,
     FREE_ADDRESSES,

@@ -20,7 +20,7 @@ from loguru import logger
 from agent.config import Mode
 from agent.errors import KernelError
 from agent.kernel import nft
-from agent.kernel.nft import Batch, Nft, Ruleset, Table
+from agent.kernel.nft import Batch, Element, Nft, Ruleset, Set, Table
 from agent.network import firewall
 from agent.network.firewall import masquerade
 from agent.network.node import Foreign, NodeNetwork
@@ -84,6 +84,11 @@ class Tables:
             except KernelError as error:
                 logger.error("firewall refused a change of policy, putting all of it right: {}", error)
                 self._ensure(self.names)
+
+    def list_elements(self, a_set: Set) -> Collection[Element]:
+        """What the kernel holds."""
+        with self._lock:
+            return self._session.list_elements(a_set)
 
     def start(self, attachments: Iterable[Attachment]) -> None:
         """In place of what an earlier agent left, in one transaction: no packet of a living pod is lost."""

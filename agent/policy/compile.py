@@ -74,6 +74,8 @@ class Ruling:
     rest: Traffic
     cells: tuple[Cell, ...] = ()
     peers: dict[IPAddress, Traffic] = field(default_factory=dict)
+    by_labels: dict[tuple[Identity, tuple[NamedPort, ...]], Traffic] | None = field(default=None, compare=False, repr=False)
+    """Where no rule names a network: answers that were worked out, for all pods of such labels and ports."""
 
     def answer(self, peer: IPAddress) -> Traffic:
         found = self.peers.get(peer)
@@ -221,7 +223,8 @@ def _numbers(ports: Ports, known: tuple[NamedPort, ...], protocol: int | None) -
 def ruling_of(stack: Stack) -> Ruling:
     """For strangers. The caller fills in the peers."""
     rest = _traffic(stack, None, None)
-    return Ruling(stack, rest, tuple(_cells(stack, rest)))
+    nets = _nets(stack)
+    return Ruling(stack, rest, tuple(_cells(stack, nets, rest)), by_labels=None if nets else {})
 
 
 def listed(ruling: Ruling, peer: Endpoint) -> dict[IPAddress, Traffic]:
@@ -229,10 +232,20 @@ def listed(ruling: Ruling, peer: Endpoint) -> dict[IPAddress, Traffic]:
     found = {}
     for address in peer.addresses:
         if address.version == ruling.stack.family:
-            traffic = _traffic(ruling.stack, peer, address)
+            traffic = _answer(ruling, peer, address)
             if traffic != ruling.stranger(address):
                 found[address] = traffic
     return found
+
+
+def _answer(ruling: Ruling, peer: Endpoint, address: IPAddress) -> Traffic:
+    if ruling.by_labels is None:
+        return _traffic(ruling.stack, peer, address)
+    key = peer.identity, peer.ports
+    known = ruling.by_labels.get(key)
+    if known is None:
+        known = ruling.by_labels[key] = _traffic(ruling.stack, peer, address)
+    return known
 
 
 def _traffic(stack: Stack, peer: Endpoint | None, address: IPAddress | None) -> Traffic:
@@ -316,9 +329,9 @@ def _nets(stack: Stack) -> set[IPNetwork]:
     }
 
 
-def _cells(stack: Stack, rest: Traffic) -> Iterator[Cell]:
+def _cells(stack: Stack, nets: set[IPNetwork], rest: Traffic) -> Iterator[Cell]:
     """Disjoint intervals with one answer each, neighbours of the same answer joined; what gets `rest` is left out."""
-    edges = sorted({edge for net in _nets(stack) for edge in (int(net.network_address), int(net.broadcast_address) + 1)})
+    edges = sorted({edge for net in nets for edge in (int(net.network_address), int(net.broadcast_address) + 1)})
     waiting: Cell | None = None
     for first, behind in pairwise(edges):
         traffic = _traffic(stack, None, _address(first, stack.family))

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_network
+from typing import NamedTuple
 
 from agent.objects.calico import rule as calico
+from agent.objects.calico import tier as calico_tier
 from agent.objects.calico.policy import CalicoNetworkPolicy, GlobalNetworkPolicy
 from agent.objects.calico.rule import EntityRule, PortRange, parse_port, protocol_number
 from agent.objects.calico.tier import NETWORK_POLICY_ORDER
@@ -34,7 +36,7 @@ from agent.objects.calico_selector import (
     NAMESPACE_LABEL as CALICO_NAMESPACE,
 )
 from agent.objects.cluster_network_policy import ClusterNetworkPolicy, ClusterPeer, ClusterProtocol, ClusterTier, NamespacedPods
-from agent.objects.meta import IPNetwork
+from agent.objects.meta import IPNetwork, Key
 from agent.objects.network_policy import NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, PolicyType
 from agent.objects.selector import LabelSelector, Operator
 from agent.policy.endpoints import NAMESPACE, NAMESPACE_LABEL, NUMBER
@@ -45,24 +47,42 @@ from agent.policy.world import NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, World
 _NOBODY = Peer(nets=())
 
 
+class Placed(NamedTuple):
+    """A policy converted, with its tier. `key` is that of the object that was converted."""
+
+    key: Key
+    tier: str
+    policy: Policy
+
+
 def policy_set(world: World) -> PolicySet:
-    """In the order in which they are asked: by order, then by name."""
-    by_tier: dict[str, list[Policy]] = {tier.metadata.name: [] for tier in world.tiers}
-    for kubernetes in world.network_policies:
-        by_tier["default"].append(of_network_policy(kubernetes))
-    for each in world.calico_policies:
+    return in_order(world, placed(world, world))
+
+
+def placed(world: World, given: World) -> Iterator[Placed]:
+    """The policies of `given`, read with the sets and nodes of `world`. Those for host endpoints alone are left out."""
+    for kubernetes in given.network_policies:
+        yield Placed(kubernetes.key, "default", of_network_policy(kubernetes))
+    for each in given.calico_policies:
         if not (isinstance(each, GlobalNetworkPolicy) and (each.spec.do_not_track or each.spec.pre_dnat)):
-            by_tier[each.spec.tier].append(of_calico(world, each))
-    for admin in world.cluster_policies:
-        by_tier["kube-admin" if admin.spec.tier is ClusterTier.ADMIN else "kube-baseline"].append(of_cluster(world, admin))
+            yield Placed(each.key, each.spec.tier, of_calico(world, each))
+    for admin in given.cluster_policies:
+        tier = "kube-admin" if admin.spec.tier is ClusterTier.ADMIN else "kube-baseline"
+        yield Placed(admin.key, tier, of_cluster(world, admin))
+
+
+def in_order(world: World, policies: Iterable[Placed]) -> PolicySet:
+    """As they are asked: by tier, by order, by name; and at last the profiles."""
+    by_tier: dict[str, list[Policy]] = {tier.metadata.name: [] for tier in world.tiers}
+    for each in policies:
+        by_tier[each.tier].append(each.policy)
     tiers = sorted(world.tiers, key=lambda tier: (_order(tier.spec.order), tier.metadata.name))
-    found = [
-        Tier(tier.metadata.name, tuple(sorted(policies, key=_place)), Action.PASS if tier.spec.default_action == "Pass" else Action.DENY)
-        for tier in tiers
-        if (policies := by_tier[tier.metadata.name])
-    ]
-    profiles = tuple(_profiles(world))
-    return PolicySet((*found, Tier("profiles", profiles)) if profiles else tuple(found))
+    found = (Tier(tier.metadata.name, tuple(sorted(by_tier[tier.metadata.name], key=_place)), _end(tier)) for tier in tiers)
+    return PolicySet((*found, Tier("profiles", tuple(_profiles(world)))))
+
+
+def _end(tier: calico_tier.Tier) -> Action:
+    return Action.PASS if tier.spec.default_action == "Pass" else Action.DENY
 
 
 def _order(order: float | None) -> float:

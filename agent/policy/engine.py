@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from agent.objects.calico_selector import Selector
 from agent.objects.meta import IPAddress
@@ -42,11 +41,8 @@ class Delta:
         return f"{len(self.subjects)} subjects, {len(self.peers)} peers, {len(self.born)} new rulings, {len(self.dead)} old ones"
 
 
-class _Place(NamedTuple):
-    """Where a policy stands: the order of tiers, and of policies in them."""
-
-    tier: int
-    position: int
+_Place = tuple[int, Policy]
+"""A policy and the number of its tier."""
 
 
 class Engine:
@@ -58,7 +54,8 @@ class Engine:
         self.endpoints: dict[str, Endpoint] = {}
         """With the addresses that they have, of those that they claim."""
         self._everybody, self._locals = Members(), Members()
-        self._places: dict[Selector, list[_Place]] = {}
+        self._standing: dict[str, _Place] = {}
+        self._by_subject: defaultdict[Selector, dict[str, _Place]] = defaultdict(dict)
         self._levels: dict[tuple[Identity, Direction], tuple[Level, ...]] = {}
         self._users: defaultdict[str, set[Subject]] = defaultdict(set)
         self._stacks_by_selector: defaultdict[Selector, set[str]] = defaultdict(set)
@@ -168,25 +165,40 @@ class Engine:
     # -- policies ---------------------------------------------------------------------------------------------
 
     def set_policies(self, policies: PolicySet) -> None:
-        before, self.policies = self.policies, policies
-        old, new = _by_selector(before), _by_selector(policies)
-        self._places = new
-        for selector in new.keys() - old.keys():
-            self._locals.use(selector)
-        everyone = _shape(before) != _shape(policies)
-        concerned = dict.fromkeys(self._locals_all() if everyone else self._picked_by(_changed(before, policies)))
-        for selector in old.keys() - new.keys():
-            self._locals.drop(selector)
+        """Only those that differ are looked at: a policy that is the same object costs a comparison."""
+        everyone = _shape(self.policies) != _shape(policies)
+        before, after = (
+            self._standing,
+            {policy.name: (number, policy) for number, tier in enumerate(policies.tiers) for policy in tier.policies},
+        )
+        self.policies, self._standing = policies, after
+        changed = [name for name, place in after.items() if before.get(name) != place]
+        changed += [name for name in before if name not in after]
+        concerned: dict[str, Endpoint] = {}
+        for name in changed:
+            self._change_policy(name, before.get(name), after.get(name), concerned)
         self._levels.clear()
-        for endpoint in concerned:
+        for endpoint in list(self._locals_all()) if everyone else list(concerned.values()):
             self._judge_again(endpoint, endpoint)
+
+    def _change_policy(self, name: str, old: _Place | None, new: _Place | None, concerned: dict[str, Endpoint]) -> None:
+        """Adds those that it selected, and selects now, to `concerned`."""
+        if new is not None:
+            self._locals.use(new[1].applies_to)
+        for place in (old, new):
+            if place is not None:
+                concerned.update((each.name, each) for each in self._locals.picked(place[1].applies_to))
+        if old is not None:
+            selecting = self._by_subject[old[1].applies_to]
+            del selecting[name]
+            if not selecting:
+                del self._by_subject[old[1].applies_to]
+            self._locals.drop(old[1].applies_to)
+        if new is not None:
+            self._by_subject[new[1].applies_to][name] = new
 
     def _locals_all(self) -> Iterator[Endpoint]:
         return (endpoint for endpoint in self.endpoints.values() if endpoint.is_local)
-
-    def _picked_by(self, policies: Iterable[Policy]) -> Iterator[Endpoint]:
-        for selector in dict.fromkeys(policy.applies_to for policy in policies):
-            yield from self._locals.picked(selector)
 
     # -- rulings ----------------------------------------------------------------------------------------------
 
@@ -205,8 +217,9 @@ class Engine:
 
     def _chosen(self, identity: Identity) -> Callable[[int], Iterator[Policy]]:
         """The policies of a tier that select this identity, found by the index."""
-        places = sorted(place for selector in self._locals.selectors_of(identity) for place in self._places[selector])
-        return lambda tier: (self.policies.tiers[tier].policies[place.position] for place in places if place.tier == tier)
+        found = [place for selector in self._locals.selectors_of(identity) for place in self._by_subject[selector].values()]
+        found.sort(key=lambda place: (place[0], place[1].order, place[1].name))
+        return lambda tier: (policy for number, policy in found if number == tier)
 
     def _point(self, subject: Subject, stack: Stack | None) -> None:
         subjects, rulings = self.program.subjects, self.program.rulings
@@ -284,25 +297,9 @@ def _gains(old: Endpoint | None, new: Endpoint | None) -> bool:
     return new is not None and bool({*new.addresses} - before)
 
 
-def _by_selector(policies: PolicySet) -> dict[Selector, list[_Place]]:
-    found: dict[Selector, list[_Place]] = {}
-    for number, tier in enumerate(policies.tiers):
-        for position, policy in enumerate(tier.policies):
-            found.setdefault(policy.applies_to, []).append(_Place(number, position))
-    return found
-
-
 def _shape(policies: PolicySet) -> object:
-    """What concerns everyone: tiers, and the order of those policies that have not changed."""
+    """What concerns everyone."""
     return policies.end, tuple((tier.name, tier.end) for tier in policies.tiers)
-
-
-def _changed(old: PolicySet, new: PolicySet) -> list[Policy]:
-    """New, gone or different ones. A policy whose order changed is different."""
-    before = {policy.name: policy for tier in old.tiers for policy in tier.policies}
-    after = {policy.name: policy for tier in new.tiers for policy in tier.policies}
-    changed = [policy for name, policy in after.items() if before.get(name) != policy]
-    return [*changed, *(policy for name, policy in before.items() if after.get(name) != policy)]
 
 
 def _subject_order(subject: Subject) -> tuple[str, int, int]:

@@ -10,29 +10,33 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from loguru import logger
 
+from agent import metrics
 from agent.errors import Conflict, PodwrightError
-from agent.kernel.nft import Batch, Ruleset
+from agent.kernel.nft import Batch, Element, Ruleset, Set, Table
 from agent.objects.attachment import Attachment
 from agent.objects.meta import IPAddress, Key, Object
 from agent.objects.node import Node
 from agent.objects.pod import Pod
-from agent.policy import convert, gather, world
+from agent.policy import gather, readback, world
 from agent.policy.compile import Flow
 from agent.policy.endpoints import Interner
 from agent.policy.engine import Delta, Engine
 from agent.policy.render import Options, Renderer
 from agent.policy.revoke import Revoker
-from agent.policy.world import World
+from agent.policy.standing import Standing
+from agent.policy.status import StatusWriter
 from agent.store.base import Store, Watch
 
 KINDS = tuple(kind for kind in gather.KINDS if kind != "Attachment")
 _RETRY_S = 1.0
+_QUIET_S = 0.05
+_SHOWN = 6
 _PodName = tuple[str, str]
 
 
@@ -43,18 +47,23 @@ class Committer(Protocol):
 
     def commit(self, batch: Batch) -> None: ...
 
+    def list_elements(self, a_set: Set) -> Collection[Element]: ...
+
+    def repair(self, distrusted: Collection[Table]) -> Batch: ...
+
 
 class PolicyManager:
     def __init__(self, store: Store, tables: Committer, options: Options, *, node_name: str, node_addresses: Iterable[IPAddress]) -> None:
         self._store, self._tables, self._node_name = store, tables, node_name
-        self._node_addresses = tuple(node_addresses)
         self._engine, self._renderer = Engine(), Renderer(options)
         self._interner = Interner()
-        self._world = World()
+        self._statuses = StatusWriter(store)
+        self._standing = Standing(node_name, node_addresses)
         self._objects: dict[Key, Object] = {}
         self._attached: defaultdict[_PodName, dict[str, Attachment]] = defaultdict(dict)
         self._names_by_namespace: defaultdict[str, set[_PodName]] = defaultdict(set)
         self._watch: Watch | None = None
+        self._unread: set[Set] = set()
         self._revoker = Revoker(self.allows) if options.reevaluates else None
         self._is_stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="policy", daemon=True)
@@ -103,12 +112,15 @@ class PolicyManager:
             self._thread.join()
 
     def _follow(self) -> None:
+        self._statuses.tell(self._standing.broken)
         while not self._is_stopped.is_set():
             try:
                 assert self._watch is not None
-                event = self._watch.next()
+                event = self._watch.next(_QUIET_S if self._unread else None)
                 if event is not None:
                     self._hear([event.object.key])
+                elif self._unread:
+                    self._read_back()
             except Conflict as error:
                 logger.debug("policy reads everything again: {}", error)
                 with self._tables.exclusive():
@@ -126,8 +138,20 @@ class PolicyManager:
             self._look_at_objects(keys)
             self._catch_up()
             delta = self._commit()
+            broken = dict(self._standing.broken)
         if self._revoker is not None and delta:
             self._revoker.revoke(delta)
+        self._statuses.tell(broken)
+
+    def _read_back(self) -> None:
+        with self._tables.exclusive():
+            sets, self._unread = self._unread, set()
+            sets &= {*self._renderer.maps(), *(each for r in self._engine.program.rulings.values() for each in self._renderer.maps_of(r))}
+            found = tuple(readback.differences(self._renderer, self._engine.program, sets, self._tables.list_elements))
+            if found:
+                metrics.POLICY_DRIFTS.inc()
+                logger.error("policy in the kernel differed from what was committed: {}; putting it right", "; ".join(found[:_SHOWN]))
+                self._tables.repair(())
 
     def _catch_up(self) -> None:
         """Everything that is stored by now."""
@@ -154,7 +178,7 @@ class PolicyManager:
     def _look_at_objects(self, keys: Iterable[Key]) -> None:
         """Policies and what endpoints inherit first, so that each endpoint is made once."""
         pods: dict[_PodName, None] = {}
-        is_changed = False
+        others: dict[Key, Object | None] = {}
         for key in dict.fromkeys(keys):
             new, old = self._store.find(key), self._objects.get(key)
             if new is None:
@@ -164,24 +188,23 @@ class PolicyManager:
             if key.kind == "Pod":
                 pods[key.namespace, key.name] = None
             elif _is_news(old, new):
-                is_changed = True
-        if is_changed:
-            pods.update(dict.fromkeys(self._change_world()))
+                others[key] = new
+        if others:
+            pods.update(dict.fromkeys(self._change_world(others)))
         for name in pods:
             self._look_at(name)
 
-    def _change_world(self) -> Iterator[_PodName]:
+    def _change_world(self, changes: Mapping[Key, Object | None]) -> Iterator[_PodName]:
         """The pods whose labels may be others now."""
-        before = self._world
-        others = (thing for key, thing in self._objects.items() if key.kind != "Pod")
-        self._world = gather.world_of(others, node_name=self._node_name, node_addresses=self._node_addresses)
-        self._engine.set_policies(convert.policy_set(self._world))
-        if (before.service_accounts, before.profiles) != (self._world.service_accounts, self._world.profiles):
+        before = self._standing.world
+        self._engine.set_policies(self._standing.change(changes))
+        after = self._standing.world
+        if (before.service_accounts, before.profiles) != (after.service_accounts, after.profiles):
             for names in self._names_by_namespace.values():
                 yield from names
             return
-        for namespace in before.namespaces.keys() | self._world.namespaces.keys():
-            if before.namespaces.get(namespace) != self._world.namespaces.get(namespace):
+        for namespace in before.namespaces.keys() | after.namespaces.keys():
+            if before.namespaces.get(namespace) != after.namespaces.get(namespace):
                 yield from self._names_by_namespace.get(namespace, ())
 
     def _look_at(self, name: _PodName) -> None:
@@ -191,7 +214,7 @@ class PolicyManager:
             self._engine.remove_endpoint("/".join(name))
             return
         self._names_by_namespace[name[0]].add(name)
-        self._engine.set_endpoint(self._interner.endpoint(self._world, found))
+        self._engine.set_endpoint(self._interner.endpoint(self._standing.world, found))
 
     def _endpoint(self, name: _PodName) -> world.Endpoint | None:
         """A pod that only a runtime knows is one without labels."""
@@ -211,8 +234,12 @@ class PolicyManager:
     def _commit(self) -> Delta:
         delta = self._engine.take()
         if delta:
-            for batch in self._renderer.batches(delta):
-                self._tables.commit(batch)
+            with metrics.POLICY_COMMIT_SECONDS.time():
+                for batch in self._renderer.batches(delta):
+                    self._tables.commit(batch)
+            self._unread |= readback.touched(self._renderer, delta)
+            metrics.POLICY_SUBJECTS.set(len(self._engine.program.subjects))
+            metrics.POLICY_RULINGS.set(len(self._engine.program.rulings))
             logger.debug("policy: {}", delta)
         return delta
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address, summarize_address_range
 
@@ -94,18 +94,24 @@ class Renderer:
         """Everything, as it should stand."""
         rulings = program.rulings.values()
         answers = {traffic for ruling in rulings for traffic in _answers(ruling)}
-        sets = [*self.maps(), *(each for ruling in rulings for each in self._maps_of(ruling))]
+        sets = [*self.maps(), *(each for ruling in rulings for each in self.maps_of(ruling))]
         chains = [
             *self._fixed_chains(),
             *self._entries(bool(program.subjects)),
             *(self._traffic_chain(traffic) for traffic in answers if not is_plain(traffic)),
             *(self._ruling_chain(ruling) for ruling in rulings),
         ]
-        elements = [
-            *(self._subject(subject, jump(name)) for subject, name in program.subjects.items()),
-            *(element for ruling in rulings for element in self._elements_of(ruling)),
-        ]
-        return Ruleset((), tuple(sets), tuple(chains), tuple(elements))
+        return Ruleset((), tuple(sets), tuple(chains), tuple(self.elements(program, sets)))
+
+    def elements(self, program: Program, sets: Collection[Set]) -> Iterator[Element]:
+        """Those of some of the maps."""
+        wanted = set(sets)
+        if any(a_set in wanted for a_set in self.maps()):
+            found = (self._subject(subject, jump(name)) for subject, name in program.subjects.items())
+            yield from (element for element in found if element.set in wanted)
+        for ruling in program.rulings.values():
+            if self.peers(ruling) in wanted:
+                yield from self._elements_of(ruling)
 
     def reset(self, program: Program) -> None:
         """`program` is what the kernel holds from now on."""
@@ -118,7 +124,7 @@ class Renderer:
         bridges = self._change_subjects(delta, first, second)
         fresh: list[Object] = [self._traffic_chain(traffic) for traffic in self._count(delta, middles)]
         for ruling in delta.born:
-            fresh += [*self._maps_of(ruling), self._ruling_chain(ruling), *self._elements_of(ruling)]
+            fresh += [*self.maps_of(ruling), self._ruling_chain(ruling), *self._elements_of(ruling)]
         before = replace(*fresh, *bridges) + first.batch()
         after = second.batch() + destroy(*bridges) + self._cleared(delta, middles)
         if first and second:
@@ -130,9 +136,9 @@ class Renderer:
     def maps(self) -> Iterator[Set]:
         for family in FAMILIES:
             for direction in Direction:
-                yield self._subjects(direction, family)
+                yield self.subjects(direction, family)
 
-    def _subjects(self, direction: Direction, family: int) -> Set:
+    def subjects(self, direction: Direction, family: int) -> Set:
         return Set(self.options.table, f"policy-{direction}{family}", (ADDRESS[family],), VERDICT)
 
     def _chain(self, name: str, *rules: Rule) -> Chain:
@@ -160,13 +166,13 @@ class Renderer:
             source, destination = ct_address(family, "original", "saddr"), ct_address(family, "reply", "saddr")
             itself = rule(ct_status.has("dnat"), concat(source, destination).in_(selves[family]), RETURN)
             judged = (
-                rule(source.vmap(self._subjects(Direction.FROM, family))),
-                rule(destination.vmap(self._subjects(Direction.TO, family))),
+                rule(source.vmap(self.subjects(Direction.FROM, family))),
+                rule(destination.vmap(self.subjects(Direction.TO, family))),
             )
             yield self._chain(f"policy{family}", itself, *judged)
             yield self._chain(f"policy-local{family}", judged[0])
         stateless = (
-            rule(end(family).vmap(self._subjects(direction, family)))
+            rule(end(family).vmap(self.subjects(direction, family)))
             for family in FAMILIES
             for end, direction in ((saddr, Direction.FROM), (daddr, Direction.TO))
         )
@@ -183,7 +189,7 @@ class Renderer:
     def nets(self, ruling: Ruling) -> Set:
         return Set(self.options.table, f"nets-{ruling.stack.name}", (ADDRESS[ruling.stack.family],), VERDICT, is_interval=True)
 
-    def _maps_of(self, ruling: Ruling) -> Iterator[Set]:
+    def maps_of(self, ruling: Ruling) -> Iterator[Set]:
         yield self.peers(ruling)
         if ruling.cells:
             yield self.nets(ruling)
@@ -209,7 +215,7 @@ class Renderer:
 
     def _subject(self, subject: Subject, to: Verdict) -> Element:
         direction, address = subject
-        return Element(self._subjects(direction, address.version), (address,), to)
+        return Element(self.subjects(direction, address.version), (address,), to)
 
     # -- changes ----------------------------------------------------------------------------------------------
 
@@ -273,7 +279,7 @@ class Renderer:
         for each in idle:
             del self._uses[each]
         chains = [self._chain(ruling.stack.name) for ruling in delta.dead]
-        maps = [each for ruling in delta.dead for each in self._maps_of(ruling)]
+        maps = [each for ruling in delta.dead for each in self.maps_of(ruling)]
         answers = [self._chain(chain_name(each)) for each in idle if not is_plain(each)]
         return destroy(*chains) + destroy(*maps) + destroy(*answers)
 
