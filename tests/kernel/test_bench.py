@@ -23,7 +23,7 @@ def bench(*words: str) -> str:
 
 def test_without_a_name_they_are_listed() -> None:
     listed = [line.split()[0] for line in bench().splitlines()]
-    assert listed == ["cni", "memory", "pods", "restart", "throughput"]
+    assert listed == ["cni", "memory", "pods", "policy", "restart", "throughput"]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_without_a_name_they_are_listed() -> None:
         pytest.param("restart", "bridge: echoes lost", marks=pytest.mark.long),
         pytest.param("throughput", "bridge, IPv6: throughput", marks=(WITH_PEER, pytest.mark.long)),
         pytest.param("cni", "bridge: floor of ADD", marks=(WITH_PEER, pytest.mark.long)),
+        pytest.param("policy", "pod relabelled, last packet", marks=pytest.mark.long),
     ],
 )
 def test_a_quick_run(name: str, row: str, tmp_path: Path) -> None:
