@@ -35,7 +35,7 @@ from agent.store.base import Store, Watch
 
 KINDS = tuple(kind for kind in gather.KINDS if kind != "Attachment")
 _RETRY_S = 1.0
-_QUIET_S = 0.05
+_QUIET_S = 1.0
 _SHOWN = 6
 _PodName = tuple[str, str]
 
