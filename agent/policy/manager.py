@@ -158,11 +158,10 @@ class PolicyManager:
         if self._watch is None:
             return
         try:
-            keys = [event.object.key for event in self._watch.pending()]
+            while keys := [event.object.key for event in self._watch.pending()]:  # it may first give what it had read before
+                self._look_at_objects(keys)
         except Conflict:
             self._read_all()
-        else:
-            self._look_at_objects(keys)
 
     def _read_all(self) -> None:
         if self._watch is not None:
