@@ -2,8 +2,8 @@
 
 The entry of a flow that is forbidden now is what keeps it down, in both directions: it remembers who opened it. Were it
 deleted, a server that goes on sending would open a flow of its own, which policy may allow, and its client's packets
-would pass as answers (measured: a pushing TCP server is picked up in mid-stream, and goes on). So entries stay, but for
-UDP between equal ports: there both ends open flows, and an entry that is forbidden would silence the other's as well.
+would pass as answers (inferred from tcp_loose, not measured). So entries stay, but for UDP between equal ports: there
+both ends open flows, and an entry that is forbidden would silence the other's as well.
 """
 
 from __future__ import annotations

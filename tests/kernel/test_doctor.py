@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,34 @@ def only(agent: RunningAgent, check: str, *arguments: str) -> list[dict[str, str
 
 
 @contextmanager
+def unattended(agent: RunningAgent) -> Iterator[None]:
+    """Without the agent, which would put right within a second what is wrong here."""
+    agent.kill()
+    try:
+        yield
+    finally:
+        agent.start()
+
+
+@contextmanager
+def held(name: str, value: str) -> Iterator[None]:
+    """Against an agent that lives, and puts it right each time."""
+    path, stop = Path("/proc/sys", name), threading.Event()
+
+    def write() -> None:
+        while not stop.wait(0.002):
+            path.write_text(value)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        writer.join()
+
+
+@contextmanager
 def setting(name: str, value: str) -> Iterator[None]:
     path = Path("/proc/sys", name)
     before = path.read_text()
@@ -81,15 +110,16 @@ def test_a_healthy_node_has_no_problem_and_is_left_as_it_is(node: RunningAgent) 
 
 
 def test_forwarding_that_was_turned_off(node: RunningAgent) -> None:
-    with setting("net/ipv4/ip_forward", "0"):
-        status, report = doctor(node, "--only", "forwarding")
+    with held("net/ipv4/ip_forward", "0"):
+        looks = (doctor(node, "--only", "forwarding") for _ in range(5))  # one may fall into the moment of the cure
+        status, report = next((found for found in looks if found[0]), (0, {}))
     assert status == 1
     assert report["forwarding"][0]["cure"] == "sysctl -w net/ipv4/ip_forward=1"
     shell("sysctl -w net/ipv4/ip_forward=1")
 
 
 def test_the_cure_can_be_typed(node: RunningAgent) -> None:
-    with setting("net/ipv6/conf/all/forwarding", "0"):
+    with unattended(node), setting("net/ipv6/conf/all/forwarding", "0"):
         shell(only(node, "forwarding")[0]["cure"])
         assert only(node, "forwarding")[0]["level"] == "ok"
 
@@ -117,11 +147,9 @@ def test_another_machine_with_the_nodes_address_is_found_on_request(node: Runnin
 
 def test_pod_links_of_another_mtu(node: RunningAgent) -> None:
     link = shell("ls /sys/class/net | grep ^pwv | head -1").strip()
-    shell(f"ip link set {link} mtu 1400")
-    try:
+    with unattended(node):
+        shell(f"ip link set {link} mtu 1400")
         assert "with 1400" in only(node, "MTU")[0]["message"]
-    finally:
-        shell(f"ip link set {link} mtu 1500")
 
 
 def test_a_link_that_the_agent_does_not_know(node: RunningAgent) -> None:
@@ -136,11 +164,9 @@ def test_a_link_that_the_agent_does_not_know(node: RunningAgent) -> None:
 def test_a_bridge_with_another_mac(node: RunningAgent, mode: str) -> None:
     assert only(node, "MAC addresses")[0]["level"] == "ok"
     mac = Path("/sys/class/net/pw0/address").read_text().strip()
-    shell("ip link set pw0 address 02:00:00:00:00:77")
-    try:
+    with unattended(node):
+        shell("ip link set pw0 address 02:00:00:00:00:77")
         assert f"pods know it as {mac}" in only(node, "MAC addresses")[0]["message"]
-    finally:
-        shell(f"ip link set pw0 address {mac}")
 
 
 def test_what_a_dead_agent_leaves(node: RunningAgent) -> None:

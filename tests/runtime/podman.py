@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from agent.kernel import mount
 from tests.runtime import image
@@ -31,8 +32,10 @@ default_network = "{network}"
 
 
 class Podman:
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    """`runroot`: podman wants its path to have no more than 50 characters."""
+
+    def __init__(self, directory: Path, runroot: Path) -> None:
+        self._directory, self._runroot = directory, runroot
 
     def load_image(self) -> None:
         image.write(archive := self._directory / "image.tar")
@@ -59,7 +62,7 @@ class Podman:
 
     def _podman(self, *words: str) -> str:
         at = self._directory
-        places = ["--root", at / "root", "--runroot", at / "runroot", "--tmpdir", at / "tmp"]
+        places = ["--root", at / "root", "--runroot", self._runroot, "--tmpdir", at / "tmp"]
         return command(["podman", *places, *words], {"CONTAINERS_CONF": str(at / "containers.conf")})
 
 
@@ -68,13 +71,15 @@ def started(directory: Path, conf_dir: Path, bin_dir: Path) -> Iterator[Podman]:
     """There is no daemon to start."""
     settings = _SETTINGS.format(image=image.NAME, conf_dir=conf_dir, bin_dir=bin_dir, network=NETWORK)
     (directory / "containers.conf").write_text(settings)
-    engine = Podman(directory)
-    engine.load_image()
     was_mounted = NAMESPACES.is_mount()
-    try:
-        yield engine
-        engine.remove_all()
-    finally:
-        unmount_below(directory)
-        if not was_mounted:
-            mount.remove_(NAMESPACES)
+    with TemporaryDirectory(prefix="pw-") as runroot:
+        engine = Podman(directory, Path(runroot))
+        engine.load_image()
+        try:
+            yield engine
+            engine.remove_all()
+        finally:
+            unmount_below(directory)
+            unmount_below(Path(runroot))
+            if not was_mounted:
+                mount.remove_(NAMESPACES)

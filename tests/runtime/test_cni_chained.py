@@ -18,6 +18,9 @@ from tests.running import RunningAgent
 from tests.runtime.neighbours import CAPABILITIES, REFERENCE, Neighbours, shown, told
 from tests.runtime.network_namespace import NetworkNamespace
 
+FOLLOWED = '"foreign_ok"'
+"""The set of other tools' devices follows the links, a moment behind them."""
+
 pytestmark = [
     pytest.mark.kernel,
     pytest.mark.skipif(not (REFERENCE / "bridge").exists(), reason="needs Debian's containernetworking-plugins in /usr/lib/cni"),
@@ -167,7 +170,7 @@ class TestBehind:
         before = ours()
         agent.kill()
         agent.start()
-        assert ours() == before
+        assert [each for each in ours() if FOLLOWED not in each] == [each for each in before if FOLLOWED not in each]
         with greeter(pod, 80):
             assert greeting(NODE, 8097) != ""
 

@@ -30,7 +30,7 @@ class Catalog:
     """`default_directory` is where the pool "default" is when nobody made one of that name."""
 
     def __init__(self, store: Store, default_directory: Path) -> None:
-        self._store, self._default_directory = store, default_directory
+        self._store, self.default_directory = store, default_directory
         self._lock = threading.Lock()
         self._busy: set[str] = set()
 
@@ -39,7 +39,7 @@ class Catalog:
         made = self._all("StoragePool", StoragePool)
         if any(pool.metadata.name == DEFAULT_POOL for pool in made):
             return made
-        default = StoragePool(metadata=ObjectMeta(name=DEFAULT_POOL), directory=str(self._default_directory))
+        default = StoragePool(metadata=ObjectMeta(name=DEFAULT_POOL), directory=str(self.default_directory))
         return [default, *made]
 
     def pool(self, name: str) -> StoragePool:

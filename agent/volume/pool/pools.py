@@ -6,6 +6,7 @@ pool is a directory on the root filesystem, because nothing may take a large par
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from loguru import logger
@@ -53,6 +54,8 @@ class Pools:
                 mount.remove_(path)
             elif path.is_dir():
                 Directory(path).remove_()
+        with suppress(OSError):  # volumes or another's files are in it
+            self._catalog.default_directory.rmdir()
 
     def create(self, name: str, *, directory: str = "", size_bytes: int = 0, overcommit: float = 1.0) -> StoragePool:
         """In a directory, or of a size. Raises AlreadyExists for a name that is taken."""
