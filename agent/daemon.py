@@ -49,6 +49,7 @@ from agent.network.uplink import Ours
 from agent.objects.meta import IPNetwork, Key, ObjectMeta, now
 from agent.objects.namespace import DEFAULT_NAMESPACE, Namespace
 from agent.objects.node import Node
+from agent.objects.volumes import CSI_DRIVER
 from agent.policy.manager import PolicyManager
 from agent.policy.render import Options
 from agent.sandbox import capacity, node_object, usage
@@ -59,7 +60,7 @@ from agent.sandbox.usage import Sampler
 from agent.store.base import Store
 from agent.store.forget import forget
 from agent.store.sqlite import SqliteStore
-from agent.volume.claims import DRIVER, ClaimVolumes
+from agent.volume.claims import ClaimVolumes
 from agent.volume.pods import PodVolumes
 from agent.volume.pool.catalog import Catalog
 from agent.volume.pool.driver import Driver
@@ -213,7 +214,7 @@ def _open_node(config: Config, stack: ExitStack) -> _Node:
     catalog = Catalog(store, Path(config.state_dir, "pool"))
     pools = Pools(store, catalog, Path(config.state_dir, "pools"))
     volumes = Volumes(store, catalog, Maker(store, catalog))
-    staging = Path(config.state_dir, "plugins", "kubernetes.io", "csi", DRIVER)
+    staging = Path(config.state_dir, "plugins", "kubernetes.io", "csi", CSI_DRIVER)
     claims = ClaimVolumes(store, volumes, node_name=config.node_name, staging_dir=staging)
     pod_volumes = PodVolumes(place.pods_dir, store=store, persistent=claims, room=room.quantities())
     events = EventLog(store, node_name=config.node_name)

@@ -8,10 +8,10 @@ from google.protobuf.wrappers_pb2 import BoolValue
 
 from agent import __version__
 from agent.errors import PodwrightError
+from agent.objects.volumes import CSI_DRIVER as DRIVER
 from csi.agent import Agent
 from csi.wire import csi_pb2 as pb
 
-DRIVER = "csi.podwright.io"
 _SERVICE = pb.PluginCapability.Service
 _EXPANSION = pb.PluginCapability.VolumeExpansion
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from loguru import logger
 
-from csi.identity import DRIVER
+from agent.objects.volumes import CSI_DRIVER as DRIVER
 from csi.wire import registration_pb2 as pb
 
 SUPPORTED_VERSIONS = ("1.0.0",)

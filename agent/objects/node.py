@@ -11,6 +11,8 @@ from agent.objects.meta import Condition, IPNetwork, Object, Value
 from agent.objects.quantity import Quantity
 from agent.objects.scheduling import Taint
 
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+
 
 class NodeAddressType(StrEnum):
     HOSTNAME = "Hostname"

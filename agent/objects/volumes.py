@@ -19,6 +19,14 @@ from agent.objects.quantity import Quantity
 from agent.objects.reference import LocalObjectReference
 from agent.objects.selector import LabelSelector
 
+CSI_DRIVER = "csi.podwright.io"
+"""Our own driver, in process and by CSI."""
+
+
+def ephemeral_claim_name(pod: str, volume: str) -> str:
+    """Of the claim that an ephemeral volume of a pod is made from."""
+    return f"{pod}-{volume}"
+
 
 class HostPathType(StrEnum):
     ANY = ""

@@ -9,10 +9,9 @@ import msgspec
 
 from agent.kernel.hostinfo import NodeCapacity, NodeIdentity
 from agent.objects.meta import Condition, IPAddress, IPNetwork, ObjectMeta
-from agent.objects.node import Node, NodeAddress, NodeAddressType, NodeSpec, NodeStatus, NodeSystemInfo
+from agent.objects.node import HOSTNAME_LABEL, Node, NodeAddress, NodeAddressType, NodeSpec, NodeStatus, NodeSystemInfo
 from agent.sandbox import capacity as resources
 
-HOSTNAME_LABEL = "kubernetes.io/hostname"
 MODE_ANNOTATION = "podwright.io/network-mode"
 
 

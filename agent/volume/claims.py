@@ -20,12 +20,14 @@ from agent.kernel import loop
 from agent.kernel.io_limits import Limit
 from agent.objects.claim import AccessMode, VolumeMode
 from agent.objects.meta import Key
+from agent.objects.node import HOSTNAME_LABEL
 from agent.objects.persistent_volume import PersistentVolume
 from agent.objects.persistent_volume_claim import ClaimPhase, PersistentVolumeClaim
 from agent.objects.pod import Pod
 from agent.objects.quantity import Quantity
 from agent.objects.storage import Published, Staged, StorageVolume
-from agent.objects.volumes import CSIVolume, HostPathType, HostPathVolume, Volume
+from agent.objects.volumes import CSI_DRIVER as DRIVER
+from agent.objects.volumes import CSIVolume, HostPathType, HostPathVolume, Volume, ephemeral_claim_name
 from agent.store.base import Store
 from agent.volume import hostpath
 from agent.volume.layout import Plugin, PodPlace
@@ -34,8 +36,6 @@ from agent.volume.pool import parameters
 from agent.volume.pool.maker import NewVolume
 from agent.volume.pool.volumes import Volumes
 
-DRIVER = "csi.podwright.io"
-_HOSTNAME_LABEL = "kubernetes.io/hostname"
 _INLINE_BYTES = 64 << 20
 _SIZE = "size"
 _ACCESS = {
@@ -94,7 +94,7 @@ class ClaimVolumes:
     def _claim(self, pod: Pod, volume: Volume) -> tuple[PersistentVolumeClaim, bool]:
         """An ephemeral volume's claim has to be the pod's own."""
         source = volume.persistent_volume_claim
-        name = source.claim_name if source is not None else f"{pod.metadata.name}-{volume.name}"
+        name = source.claim_name if source is not None else ephemeral_claim_name(pod.metadata.name, volume.name)
         claim = self._store.find(Key("PersistentVolumeClaim", pod.metadata.namespace, name))
         if not isinstance(claim, PersistentVolumeClaim):
             raise NotFound(f"claim {name} is not there yet")
@@ -132,7 +132,7 @@ class ClaimVolumes:
         if affinity is None or affinity.required is None:
             return
         node = self._store.find(Key("Node", "", self._node_name))
-        labels = {_HOSTNAME_LABEL: self._node_name, **(node.metadata.labels if node is not None else {})}
+        labels = {HOSTNAME_LABEL: self._node_name, **(node.metadata.labels if node is not None else {})}
         if not affinity.required.matches(self._node_name, labels):
             raise Unavailable(f"volume {volume.metadata.name} is on another node")
 

@@ -24,7 +24,7 @@ from agent.objects.config_data import ConfigMap, Secret
 from agent.objects.downward import Room
 from agent.objects.meta import Key
 from agent.objects.pod import Pod
-from agent.objects.volumes import Volume
+from agent.objects.volumes import Volume, ephemeral_claim_name
 from agent.store.base import Store
 from agent.volume import atomic_files, emptydir, hostpath, payload, tree
 from agent.volume.layout import WRITTEN_BY_US, Plugin, PodPlace, is_the_pods_own
@@ -174,7 +174,7 @@ def _references(pod: Pod, volume: Volume) -> Iterable[tuple[str, str]]:
     if volume.persistent_volume_claim is not None:
         yield "PersistentVolumeClaim", volume.persistent_volume_claim.claim_name
     if volume.ephemeral is not None:
-        yield "PersistentVolumeClaim", f"{pod.metadata.name}-{volume.name}"
+        yield "PersistentVolumeClaim", ephemeral_claim_name(pod.metadata.name, volume.name)
 
 
 def _plugin_of_files(volume: Volume) -> Plugin | None:

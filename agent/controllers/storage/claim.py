@@ -16,7 +16,6 @@ from agent.controllers.storage import match
 from agent.controllers.storage.records import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
-    HOSTNAME_LABEL,
     PROVISIONED_BY,
     PROVISIONER,
     SELECTED_NODE,
@@ -26,6 +25,7 @@ from agent.controllers.storage.records import (
 from agent.controllers.storage.steps import Note, Provision, Step, Wait, Write, in_phase, with_annotations
 from agent.objects.claim import PersistentVolumeClaimSpec
 from agent.objects.meta import ObjectMeta
+from agent.objects.node import HOSTNAME_LABEL
 from agent.objects.persistent_volume import (
     STORAGE,
     VOLUME_PROTECTION,
@@ -39,8 +39,7 @@ from agent.objects.persistent_volume_claim import ClaimPhase, PersistentVolumeCl
 from agent.objects.reference import ObjectReference
 from agent.objects.scheduling import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from agent.objects.storage_class import NO_PROVISIONER, StorageClass
-
-DRIVER = "csi.podwright.io"
+from agent.objects.volumes import CSI_DRIVER as DRIVER
 
 
 def next_step(claim: PersistentVolumeClaim, records: Records, now: str) -> Step:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.controllers.action import Create, Delete
-from agent.controllers.storage.records import Records, ephemeral_claim_name
+from agent.controllers.storage.records import Records
 from agent.controllers.storage.steps import Note, Step, Wait, Write
 from agent.objects.meta import Key, Object, ObjectMeta, OwnerReference
 from agent.objects.persistent_volume_claim import CLAIM_PROTECTION, PersistentVolumeClaim
 from agent.objects.pod import Pod
-from agent.objects.volumes import Volume
+from agent.objects.volumes import Volume, ephemeral_claim_name
 
 
 def next_step(pod: Object | None, records: Records) -> Step:
@@ -23,7 +23,7 @@ def next_step(pod: Object | None, records: Records) -> Step:
     for volume in pod.spec.volumes:
         if volume.ephemeral is None or volume.ephemeral.volume_claim_template is None:
             continue
-        name = ephemeral_claim_name(pod.metadata, volume.name)
+        name = ephemeral_claim_name(pod.metadata.name, volume.name)
         known = records.claims.get((pod.metadata.namespace, name))
         if known is None:
             return Write(Create(_claim(pod, volume, name)))

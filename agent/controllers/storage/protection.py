@@ -7,11 +7,11 @@ also waits for its storage: a record without data is harmless, data without a re
 from __future__ import annotations
 
 from agent.controllers.action import Update, named
-from agent.controllers.storage.claim import DRIVER
 from agent.controllers.storage.records import Records
 from agent.controllers.storage.steps import DeleteStorage, Note, Step, Wait, Write, without_finalizer
 from agent.objects.persistent_volume import VOLUME_PROTECTION, PersistentVolume, ReclaimPolicy, VolumePhase
 from agent.objects.persistent_volume_claim import CLAIM_PROTECTION, PersistentVolumeClaim
+from agent.objects.volumes import CSI_DRIVER as DRIVER
 
 
 def claim_step(claim: PersistentVolumeClaim, records: Records) -> Step:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.objects.claim import AccessMode
-from agent.objects.meta import Key, ObjectMeta
-from agent.objects.node import Node
+from agent.objects.meta import Key
+from agent.objects.node import HOSTNAME_LABEL, Node
 from agent.objects.persistent_volume import PersistentVolume
 from agent.objects.persistent_volume_claim import PersistentVolumeClaim
 from agent.objects.pod import Pod
 from agent.objects.reference import ObjectReference
 from agent.objects.storage_class import StorageClass, VolumeAttributesClass
+from agent.objects.volumes import ephemeral_claim_name
 from agent.store.base import ObjectT, Store
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
@@ -20,7 +21,6 @@ BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
-HOSTNAME_LABEL = "kubernetes.io/hostname"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +88,8 @@ def _named(store: Store, kind: str, wanted: type[ObjectT]) -> dict[str, ObjectT]
 def claim_names(pod: Pod) -> list[str]:
     """The claims that a pod's volumes name; an ephemeral volume's claim is named after pod and volume."""
     named = [volume.persistent_volume_claim.claim_name for volume in pod.spec.volumes if volume.persistent_volume_claim]
-    made = [ephemeral_claim_name(pod.metadata, volume.name) for volume in pod.spec.volumes if volume.ephemeral]
+    made = [ephemeral_claim_name(pod.metadata.name, volume.name) for volume in pod.spec.volumes if volume.ephemeral]
     return list(dict.fromkeys([*named, *made]))
-
-
-def ephemeral_claim_name(pod: ObjectMeta, volume_name: str) -> str:
-    return f"{pod.name}-{volume_name}"
-
-
-def is_finished(pod: Pod) -> bool:
-    return pod.status.phase in ("Succeeded", "Failed")
 
 
 def refers_to(reference: ObjectReference | None, claim: PersistentVolumeClaim) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agent.controllers.action import Update, named
-from agent.controllers.storage.claim import DRIVER
 from agent.controllers.storage.records import Records
 from agent.controllers.storage.steps import Expand, Modify, Note, Step, Wait, Write
 from agent.objects.meta import Condition
@@ -24,6 +23,7 @@ from agent.objects.persistent_volume_claim import (
     ResizeStatus,
 )
 from agent.objects.quantity import Quantity
+from agent.objects.volumes import CSI_DRIVER as DRIVER
 
 RESIZING = "Resizing"
 NODE_PENDING = "FileSystemResizePending"

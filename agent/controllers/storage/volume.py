@@ -12,11 +12,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agent.controllers.action import Update, named
-from agent.controllers.storage.claim import DRIVER, is_to_be_made
+from agent.controllers.storage.claim import is_to_be_made
 from agent.controllers.storage.records import BOUND_BY_CONTROLLER, PROVISIONED_BY, Records
 from agent.controllers.storage.steps import DeleteStorage, Note, Step, Wait, Write, in_phase, with_annotations
 from agent.objects.persistent_volume import PersistentVolume, ReclaimPolicy, VolumePhase
 from agent.objects.persistent_volume_claim import PersistentVolumeClaim
+from agent.objects.volumes import CSI_DRIVER as DRIVER
 
 _ENDED = (VolumePhase.RELEASED, VolumePhase.FAILED)
 
